@@ -1,0 +1,34 @@
+"""The attempt: one try of a job by one worker, whose id is the fencing token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """How an attempt ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    FAILED_PERMANENT = "failed_permanent"
+    TIMED_OUT = "timed_out"
+    CRASHED = "crashed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One leased job in the hands of a worker. `timeout` is in microseconds."""
+
+    attempt_id: int
+    job_id: int
+    number: int
+    type: str
+    queue: str
+    lane: str
+    payload: str
+    timeout: int
+    retries: int
+    crashes: int

@@ -1,0 +1,67 @@
+"""The job: its states and what is asked for at submit.
+
+Made by `handlers.prepare`, stored by `store.submit`. Never reads a clock or touches a database.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, fields
+from enum import StrEnum
+from typing import Any
+
+
+class JobState(StrEnum):
+    """Where a job stands; the value is what the contract and the database say."""
+
+    SCHEDULED = "scheduled"
+    BLOCKED = "blocked"
+    PENDING = "pending"
+    IN_PROGRESS = "in_progress"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+FINAL = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
+ACTIVE = frozenset(JobState) - FINAL
+WAITING = frozenset({JobState.SCHEDULED, JobState.BLOCKED, JobState.PENDING})
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A validated request for a job.
+
+    Times are microseconds: `run_at` since the epoch, the others durations. `payload` and `meta`
+    are JSON objects as ASCII text. Of `run_at` and `delay` at most one is set.
+    """
+
+    type: str
+    queue: str
+    lane: str
+    payload: str
+    priority: int = 0
+    run_at: int | None = None
+    delay: int | None = None
+    max_retries: int = 3
+    max_crashes: int = 3
+    backoff_base: int = 1_000_000
+    backoff_cap: int = 300_000_000
+    timeout: int = 3_600_000_000
+    unique_key: str | None = None
+    tags: tuple[str, ...] = ()
+    meta: str = "{}"
+    ref: str | None = None
+
+    def to_wire(self) -> list[Any]:
+        """Plain JSON for the writer's socket, fields in order."""
+        return list(astuple(self))
+
+    @classmethod
+    def from_wire(cls, values: list[Any]) -> NewJob:
+        """The inverse of `to_wire`, after a trip through JSON."""
+        named = dict(zip(_FIELDS, values, strict=True))
+        named["tags"] = tuple(named["tags"])
+        return cls(**named)
+
+
+_FIELDS = tuple(field.name for field in fields(NewJob))
