@@ -1,0 +1,145 @@
+"""Connections to the database file: opened, counted, tuned and closed here and nowhere else.
+
+A process that has one must not fork: SQLite's locks and memory do not survive it (an un-closed
+connection plus a fork corrupted the file in an experiment). Open connections are counted and the
+fork guard refuses; in a handler's own forks the connection is made unusable instead.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from orpheus.clock import SECOND_NS, Clock
+from orpheus.errors import ConfigurationError
+from orpheus.ipc.process import register_fork_guard
+from orpheus.settings import Settings
+from orpheus.store.gate import Gate, classify
+from orpheus.store.transaction import Transaction
+
+MINIMUM_SQLITE = (3, 38, 0)
+_CHECKPOINT_PAGES = 4000
+_FIGURES_EVERY_NS = 5 * SECOND_NS
+
+_open: dict[int, sqlite3.Connection] = {}
+
+
+def _refuse_fork() -> str | None:
+    return f"{len(_open)} database connections are open" if _open else None
+
+
+def _abandon() -> None:
+    """Make sure a forked copy is never used, not even by its destructor.
+
+    Closing a copy would act on the files of the parent's connection; so it is kept alive, and
+    out of use, for as long as the forked process lives.
+    """
+    for connection in _open.values():
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+    _open.clear()
+
+
+register_fork_guard(_refuse_fork)
+os.register_at_fork(after_in_child=_abandon)
+
+
+def check_engine() -> None:
+    """Raise ConfigurationError where SQLite is too old for the SQL used here."""
+    if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
+        wanted = ".".join(map(str, MINIMUM_SQLITE))
+        raise ConfigurationError(
+            f"SQLite {sqlite3.sqlite_version} is too old: Orpheus needs {wanted} or newer; "
+            "use a Python built with one"
+        )
+
+
+def connect(path: Path, durability: Literal["full", "normal"]) -> sqlite3.Connection:
+    """A read-write connection. Its transactions belong inside the gate; close it with `close`."""
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, timeout=0)
+    except sqlite3.Error as error:
+        raise classify(error) from error
+    _open[id(connection)] = connection
+    try:
+        for pragma in (
+            f"synchronous = {durability.upper()}",
+            "foreign_keys = ON",
+            "busy_timeout = 0",
+            f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
+            f"journal_size_limit = {16 * 1024 * 1024}",
+            "temp_store = MEMORY",
+            "trusted_schema = OFF",
+            "cell_size_check = ON",
+            "mmap_size = 0",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+    except sqlite3.Error as error:
+        close(connection)
+        raise classify(error) from error
+    return connection
+
+
+def close(connection: sqlite3.Connection) -> None:
+    """Close a connection of `connect`. The last close writes the WAL back: call it in the gate."""
+    connection.close()
+    _open.pop(id(connection), None)
+
+
+def readonly_uri(path: Path) -> str:
+    """The URI under which readers open the file: they can never write, checkpoint or create."""
+    return f"{path.absolute().as_uri()}?mode=ro"
+
+
+def connect_readonly(path: Path) -> sqlite3.Connection:
+    """A read-only connection, for short synchronous reads outside the API."""
+    try:
+        connection = sqlite3.connect(readonly_uri(path), uri=True, isolation_level=None, timeout=1)
+    except sqlite3.Error as error:
+        raise classify(error) from error
+    _open[id(connection)] = connection
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+class Database:
+    """The one read-write connection of a process, and its gate."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._clock = clock
+        self._pid = os.getpid()
+        self.gate = Gate(settings.gate_path, settings.locks_dir / "turn", clock)
+        self.connection = connect(settings.database_path, settings.durability)
+        self._figures_due = 0
+
+    @contextmanager
+    def write(self, timeout: float | None = None) -> Iterator[Transaction]:
+        """One write transaction inside the gate; see `Gate.transaction` for what it raises."""
+        if os.getpid() != self._pid:
+            raise RuntimeError("a database connection was carried across a fork")
+        with self.gate.transaction(self.connection, timeout):
+            transaction = Transaction(self.connection, self._clock.now(), self._clock.monotonic())
+            yield transaction
+            self._add_figures(transaction)
+            transaction.flush()
+
+    def close(self) -> None:
+        """Close the connection inside the gate, since the last close checkpoints."""
+        with self.gate.held():
+            close(self.connection)
+        self.gate.close()
+
+    def _add_figures(self, transaction: Transaction) -> None:
+        """Publish how long this process waited for the gate, now and then, with other writes."""
+        if transaction.monotonic < self._figures_due or not len(transaction.events):
+            return
+        self._figures_due = transaction.monotonic + _FIGURES_EVERY_NS
+        gate = self.gate
+        transaction.totals.add("gate_wait_seconds_sum", value=gate.waited_ns / SECOND_NS)
+        transaction.totals.add("gate_wait_seconds_count", value=gate.entries)
+        transaction.totals.add("gate_long_holds", value=gate.long_holds)
+        gate.waited_ns = gate.entries = gate.long_holds = 0

@@ -1,0 +1,102 @@
+"""Brings the database file to this version's schema; refuses what it cannot serve.
+
+Numbered SQL files, applied one transaction each inside the gate, so that programs that start at
+the same moment apply each exactly once and a kill leaves the old schema or the new one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from importlib import resources
+
+from orpheus.clock import Clock
+from orpheus.errors import ConfigurationError, OrpheusError, StoreBusy
+from orpheus.log import get_logger
+from orpheus.settings import Settings
+from orpheus.store import database
+from orpheus.store.gate import Gate
+
+_GATE_TIMEOUT = 30.0
+_log = get_logger("store.migrate")
+
+
+def migrate(settings: Settings, clock: Clock) -> int:
+    """Apply what is missing and return the schema version.
+
+    Raises ConfigurationError where the file is no database, belongs to a newer Orpheus, or
+    SQLite is too old; StoreBusy where another program holds the file for half a minute.
+    """
+    database.check_engine()
+    gate = Gate(settings.gate_path, settings.locks_dir / "turn", clock)
+    try:
+        connection = database.connect(settings.database_path, settings.durability)
+        try:
+            with gate.held(_GATE_TIMEOUT):
+                _use_wal(connection)
+            return _apply(connection, gate, settings)
+        finally:
+            with gate.held():
+                database.close(connection)
+    except StoreBusy:
+        raise
+    except (sqlite3.Error, OrpheusError) as error:
+        if isinstance(error, ConfigurationError):
+            raise
+        raise ConfigurationError(
+            f"cannot use {settings.database_path}: {error}; restore a backup or move it away"
+        ) from error
+    finally:
+        gate.close()
+
+
+def latest_version() -> int:
+    """The schema version of this code."""
+    return _migrations()[-1][0]
+
+
+def statements(script: str) -> Iterator[str]:
+    """The statements of a script one by one: executescript() would end our transaction."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    if statement.strip():
+        raise ValueError(f"unfinished statement in a migration: {statement.strip()[:60]}")
+
+
+def _apply(connection: sqlite3.Connection, gate: Gate, settings: Settings) -> int:
+    for version, name, script in _migrations():
+        with gate.transaction(connection, _GATE_TIMEOUT):
+            current = int(connection.execute("PRAGMA user_version").fetchone()[0])
+            if current > latest_version():
+                raise ConfigurationError(
+                    f"{settings.database_path} has schema {current}, newer than this Orpheus "
+                    f"knows ({latest_version()}): install the newer version again"
+                )
+            if version <= current:
+                continue
+            for statement in statements(script):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {version:d}")
+        _log.info("migrated", migration=name)
+    return latest_version()
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        raise ConfigurationError(
+            f"SQLite cannot use a write-ahead log here (journal mode {mode}): "
+            "put the data folder on a local disk"
+        )
+
+
+def _migrations() -> list[tuple[int, str, str]]:
+    folder = resources.files("orpheus.store") / "migrations"
+    files = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    return [
+        (int(name.split("_", 1)[0]), name, (folder / name).read_text("utf-8")) for name in files
+    ]

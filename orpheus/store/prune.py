@@ -1,0 +1,66 @@
+"""Prune: forget what retention says, a little at a time, so that nobody waits for it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+from orpheus.clock import SECOND_US
+from orpheus.domain.event import JOBS_PRUNED
+from orpheus.domain.job import JobState
+from orpheus.store.control import delete_rows
+from orpheus.store.idempotency import KEPT_US
+from orpheus.store.transaction import Transaction
+
+_AT_ONCE = 200
+_EVENTS_AT_ONCE = 1000
+_ACTIVITY_KEPT_SECONDS = 3600
+_ENDED_WORKERS_KEPT = 100
+
+# State literals, not parameters: only so do the partial indexes jobs_prune_* serve.
+_ENDED = {
+    JobState.DONE: "SELECT id, queue, type FROM jobs WHERE state = 'done' AND finished_at < ?"
+    " ORDER BY finished_at LIMIT ?",
+    JobState.FAILED: "SELECT id, queue, type FROM jobs WHERE state = 'failed' AND finished_at < ?"
+    " ORDER BY finished_at LIMIT ?",
+    JobState.CANCELLED: "SELECT id, queue, type FROM jobs WHERE state = 'cancelled'"
+    " AND finished_at < ? ORDER BY finished_at LIMIT ?",
+}
+
+
+def prune_jobs(tx: Transaction, state: JobState, before: int) -> bool:
+    """Delete some jobs that ended in `state` before a time; True where more may be left."""
+    rows = tx.connection.execute(_ENDED[state], (before, _AT_ONCE)).fetchall()
+    if not rows:
+        return False
+    delete_rows(tx, [row[0] for row in rows])
+    for (queue, type_), n in Counter((row[1], row[2]) for row in rows).items():
+        tx.counters.move(queue, type_, state, None, n)
+        data = {"queue": queue, "type": type_, "state": state, "count": n}
+        tx.events.other(JOBS_PRUNED, queue=queue, data=json.dumps(data))
+    return len(rows) == _AT_ONCE
+
+
+def prune_events(tx: Transaction, keep: int) -> bool:
+    """Delete some of the oldest events beyond the newest `keep`; True where more are left."""
+    newest = tx.next_id("events") - 1
+    deleted = tx.connection.execute(
+        "DELETE FROM events WHERE seq IN"
+        " (SELECT seq FROM events WHERE seq <= ? ORDER BY seq LIMIT ?)",
+        (newest - keep, _EVENTS_AT_ONCE),
+    ).rowcount
+    return deleted == _EVENTS_AT_ONCE
+
+
+def prune_rest(tx: Transaction) -> None:
+    """Delete old idempotency keys, seconds of activity, and workers that ended long ago."""
+    tx.connection.execute("DELETE FROM idempotency_keys WHERE created_at <= ?", (tx.now - KEPT_US,))
+    tx.connection.execute(
+        "DELETE FROM activity WHERE second < ?", (tx.now // SECOND_US - _ACTIVITY_KEPT_SECONDS,)
+    )
+    tx.connection.execute(
+        "DELETE FROM workers WHERE ended_at IS NOT NULL AND id < ("
+        " SELECT min(id) FROM (SELECT id FROM workers WHERE ended_at IS NOT NULL"
+        "                      ORDER BY id DESC LIMIT ?))",
+        (_ENDED_WORKERS_KEPT,),
+    )

@@ -1,0 +1,130 @@
+"""Submit: new jobs, all or none, in one transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orpheus.clock import to_rfc3339
+from orpheus.domain.job import JobState, NewJob
+from orpheus.errors import RequestError
+from orpheus.store import queues
+from orpheus.store.transaction import Transaction
+
+_INSERT = """
+INSERT INTO jobs (id, type, queue, lane, state, priority, payload, max_retries, max_crashes,
+                  backoff_base, backoff_cap, timeout, tags, meta, unique_key, ref,
+                  created_at, run_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+# The conditions are those of the index jobs_active_unique_key, word for word, so that it serves.
+_HOLDER = """
+SELECT id, state FROM jobs
+WHERE unique_key = ? AND unique_key IS NOT NULL
+  AND state IN ('scheduled', 'blocked', 'pending', 'in_progress')
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What became of one job of a submit, in the order given."""
+
+    id: int
+    state: str
+    ref: str | None
+    deduplicated: bool
+
+
+def submit(tx: Transaction, jobs: Sequence[NewJob], max_pending: int) -> list[Submitted]:
+    """Insert jobs, or find the active holder of their unique key.
+
+    Raises RequestError `queue_full` where more than `max_pending` jobs would wait.
+    """
+    _check_room(tx, len(jobs), max_pending)
+    next_id = tx.next_id("jobs")
+    submitted: list[Submitted] = []
+    rows = []
+    tags: list[tuple[str, int]] = []
+    in_batch: dict[str, Submitted] = {}
+    for job in jobs:
+        if job.unique_key is not None:
+            holder = in_batch.get(job.unique_key) or _holder(tx, job.unique_key)
+            if holder is not None:
+                submitted.append(Submitted(holder.id, holder.state, job.ref, True))
+                continue
+        run_at = _run_at(job, tx.now)
+        state = JobState.SCHEDULED if run_at > tx.now else JobState.PENDING
+        rows.append(_row(next_id, job, state, tx.now, run_at))
+        tags.extend((tag, next_id) for tag in dict.fromkeys(job.tags))
+        tx.counters.move(job.queue, job.type, None, state)
+        tx.totals.add("jobs_submitted", job.queue, job.type)
+        due = None
+        if state is JobState.SCHEDULED:
+            due = f'{{"run_at":"{to_rfc3339(run_at)}"}}'
+        tx.events.state(next_id, job.type, job.queue, state, 0, "submitted", due)
+        one = Submitted(next_id, state, job.ref, False)
+        submitted.append(one)
+        if job.unique_key is not None:
+            in_batch[job.unique_key] = one
+        next_id += 1
+    if rows:
+        queues.ensure(tx, {job.queue for job in jobs})
+        tx.connection.executemany(_INSERT, rows)
+        tx.activity.add("submitted", len(rows))
+    if tags:
+        tx.connection.executemany("INSERT INTO tags (tag, job_id) VALUES (?, ?)", tags)
+    return submitted
+
+
+def _run_at(job: NewJob, now: int) -> int:
+    if job.delay is not None:
+        return now + job.delay
+    # A time in the past means now: the queue's order is by due time, and nobody may jump it.
+    return now if job.run_at is None else max(job.run_at, now)
+
+
+def _row(
+    id_: int, job: NewJob, state: JobState, now: int, run_at: int
+) -> tuple[str | int | None, ...]:
+    return (
+        id_,
+        job.type,
+        job.queue,
+        job.lane,
+        state,
+        job.priority,
+        job.payload,
+        job.max_retries,
+        job.max_crashes,
+        job.backoff_base,
+        job.backoff_cap,
+        job.timeout,
+        json.dumps(job.tags) if job.tags else "[]",
+        job.meta,
+        job.unique_key,
+        job.ref,
+        now,
+        run_at,
+    )
+
+
+def _holder(tx: Transaction, unique_key: str) -> Submitted | None:
+    row = tx.connection.execute(_HOLDER, (unique_key,)).fetchone()
+    return None if row is None else Submitted(row[0], row[1], None, True)
+
+
+def _check_room(tx: Transaction, wanted: int, max_pending: int) -> None:
+    (waiting,) = tx.connection.execute(
+        "SELECT coalesce(sum(n), 0) FROM counters"
+        " WHERE state IN ('pending', 'scheduled', 'blocked')"
+    ).fetchone()
+    # What earlier submits of this transaction add is still being gathered.
+    waiting += tx.counters.waiting()
+    if waiting + wanted > max_pending:
+        raise RequestError(
+            "queue_full",
+            f"{waiting} jobs wait already and at most {max_pending} may (ORPHEUS_MAX_PENDING); "
+            "try again when some have run",
+        )

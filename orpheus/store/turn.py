@@ -1,0 +1,48 @@
+"""A worker's turn: settle what is finished, promote what is due, claim what there is room for.
+
+One transaction, so that a batch of jobs costs one sync.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+from orpheus.domain.attempt import Claim
+from orpheus.store.claim import WorkerIdentity, claim
+from orpheus.store.promote import next_due, promote
+from orpheus.store.release import release
+from orpheus.store.settle import Batch, Settled, settle
+from orpheus.store.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a turn brought.
+
+    `next_due` (microseconds since the epoch) is when the earliest scheduled job wants to run;
+    `promoted` and `settled` tell whether other workers should look.
+    """
+
+    claims: list[Claim]
+    settled: Settled
+    promoted: int
+    next_due: int | None
+
+
+def turn(
+    tx: Transaction,
+    worker: WorkerIdentity,
+    finished: Batch,
+    give_back: Sequence[int],
+    room: int,
+    rng: Random,
+) -> Turn:
+    """Settle `finished`, release the attempts in `give_back`, promote, and claim up to `room`."""
+    settled = settle(tx, finished, rng)
+    if give_back:
+        release(tx, worker.id, give_back)
+    promoted = promote(tx)
+    claims = claim(tx, worker, room)
+    return Turn(claims, settled, promoted, next_due(tx.connection))

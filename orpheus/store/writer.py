@@ -1,0 +1,256 @@
+"""The API's writer: one process that commits what many requests ask for in one transaction.
+
+Forked by the API before its loop and threads start; speaks over one socket, imports no handlers,
+has one thread. Requests that wait together are written and synced together (group commit); each
+is answered only after the commit, because acknowledged means synced (law 6).
+
+Frames are a 4-byte big-endian length and JSON: `[id, verb, args]` in, `[id, "ok", value]` or
+`[id, "error", code, detail]` out. The first frame out is `{"ready": true}`.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import signal
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+from orpheus.clock import SECOND_NS, Clock, SystemClock
+from orpheus.domain.job import NewJob
+from orpheus.errors import EXIT_OK, EXIT_TEMPORARY, ProgramError, RequestError, StoreBusy, StoreFull
+from orpheus.ipc.doorbell import ring_all
+from orpheus.log import get_logger
+from orpheus.settings import Settings
+from orpheus.store import control, queues
+from orpheus.store.database import Database
+from orpheus.store.idempotency import IdempotencyKey, recall, remember
+from orpheus.store.migrate import migrate
+from orpheus.store.submit import submit
+from orpheus.store.transaction import Transaction
+
+GATE_TIMEOUT = 2.0
+PROBE_TIMEOUT = 1.0
+# Bounds the hold of the gate: one group is written while the next one gathers.
+_MAX_GROUP = 512
+_MAX_GROUP_BYTES = 16 * 1024 * 1024 + 65536
+_HEADER = struct.Struct(">I")
+_log = get_logger("store.writer")
+
+Frame = tuple[int, str, dict[str, Any]]
+Answer = list[Any]
+
+
+def serve(sock: socket.socket, settings: Settings, clock: Clock | None = None) -> int:
+    """Write until the other end closes the socket; returns the exit code."""
+    clock = clock or SystemClock()
+    # The API drains its requests first and then closes the socket; until then we must answer.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        migrate(settings, clock)
+        database = Database(settings, clock)
+    except ProgramError as error:
+        _send(sock, {"ready": False, "exit": error.exit_code, "error": str(error)})
+        return error.exit_code
+    except StoreBusy as error:
+        _send(sock, {"ready": False, "exit": EXIT_TEMPORARY, "error": str(error)})
+        return EXIT_TEMPORARY
+    _send(sock, {"ready": True})
+    try:
+        for group in _groups(sock):
+            answers = _Group(database, settings, clock).run(group)
+            sock.sendall(b"".join(_pack(answer) for answer in answers))
+    except ProgramError as error:
+        _log.error("writer stops", error=str(error))
+        return error.exit_code
+    except OSError:
+        pass  # The API is gone; what was asked for and not answered was not acknowledged.
+    database.close()
+    return EXIT_OK
+
+
+class _Group:
+    """One group of requests and its transaction."""
+
+    def __init__(self, database: Database, settings: Settings, clock: Clock) -> None:
+        self._database = database
+        self._settings = settings
+        self._clock = clock
+        self._wake_workers = False
+        self._wake_maintenance = False
+        self._verbs: dict[str, Callable[[Transaction, dict[str, Any]], Any]] = {
+            "submit": self._submit,
+            "cancel": self._cancel,
+            "retry": self._retry,
+            "delete": self._delete,
+            "pause": self._pause,
+            "resume": self._resume,
+        }
+
+    def run(self, group: list[Frame]) -> list[Answer]:
+        """Carry the requests out and return their answers, in order."""
+        writes = [frame for frame in group if frame[1] in self._verbs]
+        answers = [self._read(frame) for frame in group if frame[1] not in self._verbs]
+        if writes:
+            answers += self._commit(writes)
+            self._ring()
+        return answers
+
+    def _commit(self, writes: list[Frame]) -> list[Answer]:
+        try:
+            with self._database.write(GATE_TIMEOUT) as tx:
+                outcomes = [self._one(tx, frame) for frame in writes]
+        except StoreFull as error:
+            return [[frame[0], "error", "storage_low", str(error)] for frame in writes]
+        except StoreBusy as error:
+            return [[frame[0], "error", "store_busy", str(error)] for frame in writes]
+        return outcomes
+
+    def _one(self, tx: Transaction, frame: Frame) -> Answer:
+        id_, verb, args = frame
+        # A verb checks before it writes, so a refused request has changed nothing.
+        try:
+            return [id_, "ok", self._verbs[verb](tx, args)]
+        except RequestError as error:
+            return [id_, "error", error.code, error.detail]
+
+    def _read(self, frame: Frame) -> Answer:
+        id_, verb, _ = frame
+        if verb == "ping":
+            return [id_, "ok", {}]
+        if verb != "probe":
+            return [id_, "error", "not_supported", f"unknown verb {verb}"]
+        started = self._clock.monotonic()
+        try:
+            with self._database.write(PROBE_TIMEOUT):
+                raise _ProbeDone
+        except _ProbeDone:
+            return [id_, "ok", {"ms": (self._clock.monotonic() - started) / SECOND_NS * 1000}]
+        except StoreBusy as error:
+            return [id_, "error", "store_busy", str(error)]
+
+    def _submit(self, tx: Transaction, args: dict[str, Any]) -> dict[str, Any]:
+        key = IdempotencyKey(*args["idempotency"]) if args.get("idempotency") else None
+        if key is not None:
+            kept = recall(tx, key)
+            if kept is not None:
+                return self._submitted(tx, kept, replayed=True)
+        jobs = [NewJob.from_wire(values) for values in args["jobs"]]
+        items = [asdict(one) for one in submit(tx, jobs, self._settings.max_pending)]
+        if key is not None:
+            remember(tx, key, json.dumps(items))
+        self._wake_workers = True
+        return self._submitted(tx, items, replayed=False)
+
+    def _submitted(
+        self, tx: Transaction, items: list[dict[str, Any]], replayed: bool
+    ) -> dict[str, Any]:
+        job = None
+        if len(items) == 1:
+            job = _job_row(tx, items[0]["id"])
+        return {"items": items, "replayed": replayed, "job": job}
+
+    def _cancel(self, tx: Transaction, args: dict[str, Any]) -> dict[str, Any]:
+        accepted = control.cancel(tx, args["id"])
+        self._wake_maintenance |= accepted
+        return {"job": _job_row(tx, args["id"]), "accepted": accepted}
+
+    def _retry(self, tx: Transaction, args: dict[str, Any]) -> dict[str, Any]:
+        self._wake_workers |= control.retry(tx, args["id"])
+        return {"job": _job_row(tx, args["id"])}
+
+    def _delete(self, tx: Transaction, args: dict[str, Any]) -> dict[str, Any]:
+        control.delete(tx, args["id"])
+        return {}
+
+    def _pause(self, tx: Transaction, args: dict[str, Any]) -> dict[str, Any]:
+        queues.pause(tx, args["queue"])
+        return {}
+
+    def _resume(self, tx: Transaction, args: dict[str, Any]) -> dict[str, Any]:
+        queues.resume(tx, args["queue"])
+        self._wake_workers = True
+        return {}
+
+    def _ring(self) -> None:
+        bells = self._settings.run_dir / "bells"
+        if self._wake_workers:
+            ring_all(bells, "work-")
+        if self._wake_maintenance:
+            ring_all(bells, "maint-")
+        ring_all(bells, "feed-")
+
+
+class _ProbeDone(Exception):
+    """Rolls the probe's transaction back."""
+
+
+def _job_row(tx: Transaction, job_id: int) -> dict[str, Any] | None:
+    cursor = tx.connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,))
+    row = cursor.fetchone()
+    if row is None:
+        return None
+    return dict(zip((column[0] for column in cursor.description), row, strict=True))
+
+
+def _groups(sock: socket.socket) -> Iterator[list[Frame]]:
+    """Groups of complete frames: all that wait, up to the bounds of one transaction."""
+    buffer = bytearray()
+    sock.setblocking(False)
+    while True:
+        select.select([sock], [], [])
+        closed = _receive(sock, buffer)
+        while frames := _take(buffer):
+            sock.setblocking(True)
+            yield frames
+            sock.setblocking(False)
+            closed = _receive(sock, buffer) or closed
+        if closed:
+            return
+
+
+def _receive(sock: socket.socket, buffer: bytearray) -> bool:
+    """Read what is there; True at the end of the stream."""
+    while True:
+        try:
+            data = sock.recv(1 << 18)
+        except BlockingIOError:
+            return False
+        except ConnectionError:
+            return True
+        if not data:
+            return True
+        buffer += data
+        if len(buffer) > _MAX_GROUP_BYTES:
+            return False
+
+
+def _take(buffer: bytearray) -> list[Frame]:
+    frames: list[Frame] = []
+    position = 0
+    while len(frames) < _MAX_GROUP and len(buffer) - position >= _HEADER.size:
+        (length,) = _HEADER.unpack_from(buffer, position)
+        end = position + _HEADER.size + length
+        if end > len(buffer) or (frames and end > _MAX_GROUP_BYTES):
+            break
+        id_, verb, args = json.loads(buffer[position + _HEADER.size : end])
+        frames.append((id_, verb, args))
+        position = end
+    del buffer[:position]
+    return frames
+
+
+def _pack(answer: object) -> bytes:
+    data = json.dumps(answer, separators=(",", ":")).encode("ascii")
+    return _HEADER.pack(len(data)) + data
+
+
+def _send(sock: socket.socket, answer: object) -> None:
+    try:
+        sock.sendall(_pack(answer))
+    except OSError:
+        _log.error("the API ended while its writer started")
