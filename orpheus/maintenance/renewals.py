@@ -1,0 +1,83 @@
+"""Renewals: leases of living workers, the marks of what they run, and requests to cancel."""
+
+from __future__ import annotations
+
+from orpheus.clock import SECOND_NS
+from orpheus.ipc.scoreboard import Slot
+from orpheus.maintenance.pool import Pool
+from orpheus.store import workers
+from orpheus.store.renew import mark_started, renew
+
+# A job that is over sooner is marked by its own settlement.
+_WORTH_MARKING_NS = SECOND_NS // 10
+
+_CANCEL_REQUESTED = """
+SELECT a.id, a.worker_id FROM jobs AS j
+JOIN attempts AS a ON a.job_id = j.id AND a.outcome IS NULL
+WHERE j.cancel_requested = 1 AND j.state = 'in_progress'
+"""
+
+
+class Renewals:
+    """Remembers when it last renewed, since a gap of ours says nothing about other pools."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._last = 0
+        self._unbroken_since = pool.clock.monotonic()
+        self._marked: set[int] = set()
+        self._draining: set[int] = set()
+
+    @property
+    def interval(self) -> int:
+        """Nanoseconds between renewals: a third of the lease."""
+        return self._pool.lease // 3
+
+    def unbroken_for_a_lease(self) -> bool:
+        """Whether this process renewed without a gap for a whole lease."""
+        return self._pool.clock.monotonic() - self._unbroken_since >= self._pool.lease
+
+    def renew(self) -> None:
+        """Extend the leases of the workers the master lists as alive."""
+        now = self._pool.clock.monotonic()
+        if self._last and now - self._last > 2 * self.interval:
+            self._unbroken_since = now
+        living = [slot.worker_id for slot in self._pool.living()]
+        with self._pool.write() as tx:
+            renew(tx, living, self._pool.lease)
+        self._last = now
+
+    def mark_running(self) -> None:
+        """Note in the database what runs for a while, for those who look."""
+        now = self._pool.clock.monotonic()
+        running = {
+            armed: slot.started_wall
+            for slot in self._pool.living()
+            if (armed := slot.armed) and now - slot.started_mono > _WORTH_MARKING_NS
+        }
+        new = {attempt: at for attempt, at in running.items() if attempt not in self._marked}
+        if new:
+            with self._pool.write() as tx:
+                mark_started(tx, new)
+            self._pool.ring_feeds()
+        self._marked = set(running)
+
+    def mark_draining(self) -> None:
+        """Note in the database which workers take no more jobs."""
+        new = {slot.worker_id for slot in self._pool.living()} - self._draining
+        if self._pool.board.draining and new:
+            with self._pool.write() as tx:
+                for worker_id in new:
+                    workers.drain(tx, worker_id)
+            self._draining |= new
+
+    def relay_cancels(self) -> None:
+        """Tell the scoreboard which running attempts somebody wants cancelled."""
+        rows = self._pool.database.connection.execute(_CANCEL_REQUESTED).fetchall()
+        if not rows:
+            return
+        slots: dict[int, Slot] = {slot.worker_id: slot for slot in self._pool.living()}
+        for attempt_id, worker_id in rows:
+            slot = slots.get(worker_id)
+            if slot is not None and slot.armed == attempt_id:
+                slot.cancel = attempt_id

@@ -1,0 +1,123 @@
+"""Runs one attempt: payload in, `FinishedAttempt` out, whatever the handler does.
+
+Called by the lanes, which own the slot's token and the revoke check (protocol B) and settle what
+this returns. Never touches the database, never raises for anything a handler does, and lets a
+soft stop surface at one call only (protocol D).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import anyio
+
+from orpheus.clock import Clock
+from orpheus.domain.attempt import Claim, Outcome
+from orpheus.domain.outcome import AttemptError, FinishedAttempt
+from orpheus.errors import InvalidRequest
+from orpheus.handlers.registry import JobType
+from orpheus.handlers.strict_json import dump_json, parse_json
+from orpheus.worker.context import OutputSink, RunContext
+from orpheus.worker.failure import Refused, failure_of
+from orpheus.worker.soft_stop import SlotWords, SoftStop, call_user
+from orpheus.worker.text import clean
+
+MAX_RESULT_BYTES = 1024 * 1024
+
+_NS_PER_US = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ContextSupply:
+    """What a worker lends each attempt it runs."""
+
+    slot: SlotWords
+    soft_stop: SoftStop
+    sink: OutputSink
+
+
+def execute(
+    claim: Claim,
+    job_type: JobType,
+    supply: ContextSupply,
+    clock: Clock,
+) -> FinishedAttempt:
+    """Run the handler of `job_type` for `claim` and say how it ended.
+
+    Sets the slot's times, and `armed` from just before the user code until its outcome is known:
+    turning a result or an exception into text runs user code too, so that must be killable.
+    """
+    slot, soft_stop = supply.slot, supply.soft_stop
+    started = clock.now()
+    slot.started_wall = started
+    slot.started_mono = clock.monotonic()
+    slot.deadline_mono = slot.started_mono + claim.timeout * _NS_PER_US
+    context = RunContext(claim, slot, supply.sink, clock, started + claim.timeout)
+    run = partial(_run, claim, job_type, context)
+    soft_stop.arm(claim.attempt_id)
+    try:
+        value = call_user(run)
+    except BaseException as error:
+        outcome, result, problem = _failed(error, soft_stop)
+    else:
+        outcome, result, problem = _returned(value)
+    context.flush()
+    soft_stop.disarm()
+    return FinishedAttempt(
+        attempt_id=claim.attempt_id,
+        outcome=outcome,
+        started_at=started,
+        finished_at=max(started, clock.now()),
+        result=result,
+        error=problem,
+    )
+
+
+_Ending = tuple[Outcome, str | None, AttemptError | None]
+
+
+def _run(claim: Claim, job_type: JobType, context: RunContext) -> object:
+    """The user code: also the payload's validators may be the user's."""
+    try:
+        arguments = job_type.signature.arguments(claim.payload, context)
+    except InvalidRequest as error:
+        # Submitted before the handler changed.
+        raise Refused("invalid_payload", error.detail) from None
+    call = partial(job_type.handler, **arguments)
+    return anyio.run(call) if job_type.lane == "async" else call()
+
+
+def _failed(error: BaseException, soft_stop: SoftStop) -> _Ending:
+    outcome, problem = failure_of(error, soft_stop.outcome)
+    return outcome, None, problem
+
+
+def _returned(value: object) -> _Ending:
+    try:
+        return Outcome.DONE, _to_json(value), None
+    except Refused as refusal:
+        outcome, problem = failure_of(refusal, None)
+        return outcome, None, problem
+
+
+def _to_json(value: object) -> str:
+    """The result's text. What we could not read again strictly is no result."""
+    try:
+        text = dump_json(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Refused("result_not_json", f"the result is not JSON: {clean(error, 500)}") from None
+    except BaseException as error:  # a dict of the user's own class can raise anything
+        message = f"the result is not JSON: reading it raised {type(error).__name__}"
+        raise Refused("result_not_json", message) from None
+    if len(text) > MAX_RESULT_BYTES:
+        raise Refused(
+            "result_too_large",
+            f"the result is {len(text)} bytes of JSON, at most {MAX_RESULT_BYTES} are kept; "
+            "store it elsewhere and return where",
+        )
+    try:
+        parse_json(text.encode("ascii"))
+    except InvalidRequest as error:
+        raise Refused("result_not_json", f"the result is not JSON: {error.detail}") from None
+    return text

@@ -1,0 +1,123 @@
+"""A worker process: import the handlers, register, work, leave.
+
+The order matters. Handlers come first, as their import is user code and may take long or fail
+(78); then the database; the lock that proves this process alive is held before the first claim.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from typing import Literal
+
+from orpheus.clock import SECOND_NS, Clock, SystemClock
+from orpheus.domain.attempt import Claim, Outcome
+from orpheus.domain.outcome import AttemptError, FinishedAttempt
+from orpheus.errors import EXIT_OK
+from orpheus.handlers.loader import load_registry
+from orpheus.ipc.doorbell import Doorbell, worker_bell
+from orpheus.ipc.locks import FileLock
+from orpheus.ipc.output import encode_record, write_record
+from orpheus.ipc.process import close_in_forks, start_time
+from orpheus.ipc.scoreboard import ALIVE, Scoreboard, Slot
+from orpheus.ipc.seats import WorkerSeat
+from orpheus.log import bind, get_logger
+from orpheus.settings import Settings
+from orpheus.store import workers
+from orpheus.store.claim import WorkerIdentity
+from orpheus.store.database import Database
+from orpheus.worker.execute import ContextSupply, execute
+from orpheus.worker.soft_stop import SoftStop
+from orpheus.worker.sync_lane import SyncLane
+
+# Coroutine handlers run here too, one at a time, until a lane of their own comes.
+_LANES = ("sync", "async")
+_log = get_logger("worker.main")
+
+
+def main(seat: WorkerSeat, settings: Settings) -> int:
+    """Work until TERM; the exit code. Raises ProgramError where it cannot go on."""
+    bind(role="worker", pool=seat.pool)
+    clock = SystemClock()
+    board = Scoreboard.open(seat.board_path)
+    slot = board.slots[seat.slot_index]
+    registry = load_registry(settings)
+    database = Database(settings, clock)
+    worker = _register(database, seat.pool, clock.boot_id, settings)
+    lock = FileLock(settings.locks_dir / f"worker-{worker.id}.lock")
+    lock.acquire()
+    bell = Doorbell(worker_bell(settings.run_dir, seat.pool, seat.slot_index))
+    for descriptor in (lock.descriptor, seat.output_fd, seat.lifeline_fd, bell.fileno()):
+        close_in_forks(descriptor)
+
+    stop = SoftStop(slot)
+    supply = ContextSupply(slot, stop, _Output(slot, seat.output_fd))
+
+    def run_attempt(claim: Claim) -> FinishedAttempt:
+        job_type = registry.get(claim.type)
+        if job_type is None:
+            return _unknown_type(claim, clock)
+        return execute(claim, job_type, supply, clock)
+
+    lane = SyncLane(
+        worker, slot, database, bell, seat.lifeline_fd, stop, settings, clock, run_attempt
+    )
+    signal.signal(signal.SIGTERM, lambda *_: lane.request_stop())
+    signal.signal(signal.SIGINT, lambda *_: lane.request_stop())
+    stop.install()
+    slot.worker_id = worker.id
+    slot.state = ALIVE
+    os.write(seat.ready_fd, b"!")
+    os.close(seat.ready_fd)
+    bind(worker=worker.name)
+    _log.info("worker ready", types=len(registry))
+    if board.draining:
+        lane.stopping = True
+    lane.run()
+    database.close()
+    bell.close()
+    lock.close()
+    return EXIT_OK
+
+
+def _register(database: Database, pool: str, boot_id: str, settings: Settings) -> WorkerIdentity:
+    pid = os.getpid()
+    with database.write() as tx:
+        id_, name = workers.register(tx, pool, pid, start_time(pid) or 0, boot_id, "sync")
+    lease = int(settings.lease_seconds * SECOND_NS)
+    return WorkerIdentity(id_, name, pid, boot_id, _LANES, lease)
+
+
+def _unknown_type(claim: Claim, clock: Clock) -> FinishedAttempt:
+    """Transient: the handler may come with the next deployment of this pool."""
+    message = (
+        f"this worker has no handler for the type {claim.type!r}; "
+        "add its module to `handlers` and restart the workers"
+    )
+    error = AttemptError("UnknownType", message, Outcome.FAILED)
+    now = clock.now()
+    return FinishedAttempt(claim.attempt_id, Outcome.FAILED, now, now, error=error)
+
+
+class _Output:
+    """Sends what a job says to maintenance; what does not fit is dropped and counted."""
+
+    def __init__(self, slot: Slot, descriptor: int) -> None:
+        self._slot = slot
+        self._descriptor = descriptor
+
+    def emit(
+        self,
+        kind: Literal["log", "progress"],
+        claim: Claim,
+        at: int,
+        level: str,
+        message: str,
+        fields: Mapping[str, object],
+    ) -> None:
+        record = encode_record(
+            kind, claim.job_id, claim.attempt_id, claim.number, at, level, message, dict(fields)
+        )
+        if not write_record(self._descriptor, record):
+            self._slot.dropped_output += 1
