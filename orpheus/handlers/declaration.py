@@ -73,7 +73,7 @@ def declarations_in(module: ModuleType) -> Iterator[Declaration]:
     """Each declaration of a module, of submodules it imported, and of functions it imported."""
     inside = f"{module.__name__}."
     modules = [module, *(part for name, part in sys.modules.items() if name.startswith(inside))]
-    seen: set[int] = set()
+    seen: set[Declaration] = set()
     for namespace in map(vars, modules):
         imported = (
             getattr(value, _ON_FUNCTION, None)
@@ -81,6 +81,6 @@ def declarations_in(module: ModuleType) -> Iterator[Declaration]:
             if isinstance(value, FunctionType)
         )
         for found in (*namespace.get(_IN_MODULE, ()), *imported):
-            if isinstance(found, Declaration) and id(found) not in seen:
-                seen.add(id(found))
+            if isinstance(found, Declaration) and found not in seen:
+                seen.add(found)
                 yield found

@@ -20,6 +20,8 @@ from orpheus.handlers.declaration import Declaration, declaration_of, declaratio
 from orpheus.handlers.registry import JobType, Registry
 from orpheus.handlers.signature import Signature
 
+# Frames between us and the line that failed: `@job`, and the import system.
+_NOT_THEIRS = (str(Path(__file__).parent), importlib.__file__, "<frozen importlib")
 _ALWAYS = ("orpheus.handlers.builtin",)
 
 
@@ -45,12 +47,12 @@ def load_registry(settings: HandlerSettings) -> Registry:
     if sys.path[:1] != [root]:
         sys.path.insert(0, root)
     registry = Registry()
-    known: set[Callable[..., Any]] = set()
+    known: set[Declaration] = set()
     for name in dict.fromkeys((*_ALWAYS, *settings.handlers)):
         for declaration in declarations_in(_import(name, root)):
             # Two of the modules may have imported the same handler.
-            if declaration.handler not in known:
-                known.add(declaration.handler)
+            if declaration not in known:
+                known.add(declaration)
                 registry.register(job_type_of(declaration))
     return registry
 
@@ -84,9 +86,10 @@ def _import(name: str, root: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:
+        cause = " ".join(f"{type(error).__name__}: {error}".split())
         raise ConfigurationError(
-            f"handler module {name!r} cannot be imported: {_place(error)}"
-            f"{type(error).__name__}: {error}{_advice(error, name, root)}"
+            f"handler module {name!r} cannot be imported: "
+            f"{_place(error)}{cause}{_advice(error, name, root)}"
         ) from error
 
 
@@ -97,8 +100,7 @@ def _place(error: BaseException) -> str:
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename not in (__file__, importlib.__file__)
-        and not frame.filename.startswith("<frozen importlib")
+        if not frame.filename.startswith(_NOT_THEIRS)
     ]
     return f"{frames[-1].filename}, line {frames[-1].lineno}: " if frames else ""
 

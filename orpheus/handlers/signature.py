@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
-from pydantic.errors import PydanticUserError
+from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 
 from orpheus.errors import ConfigurationError, InvalidRequest
@@ -113,16 +113,23 @@ def _model(
     definitions: dict[str, Any] = {}
     for (attribute, name), parameter in zip(names.items(), parameters, strict=True):
         default = ... if parameter.default is inspect.Parameter.empty else parameter.default
+        if isinstance(default, FieldInfo):
+            # Python would pass the Field itself to a call that leaves the parameter out.
+            raise ConfigurationError(
+                f"its parameter {name!r} has a Field as default; "
+                "write Annotated[type, Field(…)] and a plain default"
+            )
         try:
             definition = (parameter.annotation, Field(default, alias=name))
             # Alone first, so that the message can name the parameter.
             create_model(type_name, p=definition).model_json_schema(
                 schema_generator=_SchemaGenerator
             )
-        except (PydanticUserError, TypeError) as error:
+        except Exception as error:
+            cause = next(iter(str(error).splitlines()), type(error).__name__)
             raise ConfigurationError(
                 f"its parameter {name!r} is annotated with something that JSON cannot supply: "
-                f"{str(error).splitlines()[0]}"
+                f"{cause}"
             ) from error
         definitions[attribute] = definition
     model: type[BaseModel] = create_model(

@@ -1,22 +1,34 @@
-"""One attempt run in this process: a slot of plain attributes, a clock that stands, a list for a
-sink."""
+"""One attempt run in this process, with a plain slot, a clock that stands and a list as sink."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from orpheus.domain.attempt import Claim
 from orpheus.domain.outcome import AttemptError, FinishedAttempt
 from orpheus.handlers.loader import job_type_of
+from orpheus.ipc.process import SOFT_STOP
 from orpheus.worker.execute import ContextSupply, execute
 from orpheus.worker.soft_stop import SoftStop
 
 ATTEMPT_ID = 41
 WALL = 1_700_000_000_000_000
 MONOTONIC = 5_000_000_000
+
+
+@contextmanager
+def signals_restored() -> Iterator[None]:
+    """Arming an attempt takes the signal; a test gives it back."""
+    before = signal.getsignal(SOFT_STOP)
+    try:
+        yield
+    finally:
+        signal.signal(SOFT_STOP, before)
 
 
 @dataclass

@@ -24,16 +24,15 @@ from orpheus.domain.outcome import FinishedAttempt
 from orpheus.errors import JobCancelled
 from orpheus.ipc.process import SOFT_STOP
 from orpheus.worker.soft_stop import SoftStop
-from tests.worker.attempts import ATTEMPT_ID, Attempt, error_of
+from tests.worker.attempts import ATTEMPT_ID, Attempt, error_of, signals_restored
 
 WORKER = str(Path(orpheus.worker.__file__).parent) + os.sep
 
 
 @pytest.fixture(autouse=True)
 def _restore_signals() -> Iterator[None]:
-    before = signal.getsignal(SOFT_STOP)
-    yield
-    signal.signal(SOFT_STOP, before)
+    with signals_restored():
+        yield
 
 
 class Ungated(SoftStop):
@@ -72,6 +71,13 @@ class Injection:
         finally:
             sys.settrace(before)
 
+    def strike(self) -> FinishedAttempt:
+        """Run, and make sure that the signal was injected."""
+        warm_up(self.handler)
+        finished = self.run()
+        assert self.seen >= self.point
+        return finished
+
     def _enter(self, frame: FrameType, event: str, _argument: object) -> Any:
         code = frame.f_code
         if code.co_filename.startswith(WORKER) or code is self.handler.__code__:
@@ -89,8 +95,15 @@ class Injection:
         return self._step
 
 
+def warm_up(handler: Callable[..., Any]) -> None:
+    """From 3.12 on, code shows its opcodes from the run after the first that asked for them."""
+    if sys.version_info >= (3, 12):
+        Injection(handler, SoftStop, point=0).run()
+
+
 def points(handler: Callable[..., Any]) -> range:
     """Every opcode of an undisturbed run."""
+    warm_up(handler)
     undisturbed = Injection(handler, SoftStop, point=0)
     undisturbed.run()
     assert undisturbed.seen > 100
@@ -106,7 +119,7 @@ def test_a_stop_at_any_opcode_is_recorded_or_ignored_and_never_escapes(
     outcomes = []
     for point in points(handler):
         injection = Injection(handler, SoftStop, point)
-        finished = injection.run()
+        finished = injection.strike()
         stopped = injection.attempt.soft_stop.raised
         assert finished.outcome == (Outcome.CANCELLED if stopped else own_outcome), point
         assert injection.attempt.slot.armed == 0
@@ -121,7 +134,7 @@ def test_without_the_gate_a_stop_escapes(handler: Callable[..., Any]) -> None:
     escapes = 0
     for point in points(handler):
         try:
-            Injection(handler, Ungated, point).run()
+            Injection(handler, Ungated, point).strike()
         except JobCancelled:
             escapes += 1
     assert escapes > 10
