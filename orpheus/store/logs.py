@@ -44,11 +44,14 @@ def append(tx: Transaction, lines: Sequence[LogLine]) -> None:
 
 
 def set_progress(tx: Transaction, progress: Sequence[Progress]) -> None:
-    """Set the progress of running jobs, fenced by their attempts."""
+    """Set the progress of jobs, fenced: only their latest attempt may speak.
+
+    It may have ended meanwhile, since the last word of a job is stored a little after its end.
+    """
     for one in progress:
         row = tx.connection.execute(
-            "UPDATE jobs SET progress = ?1 WHERE id = ?2 AND state = 'in_progress' AND EXISTS ("
-            " SELECT 1 FROM attempts WHERE id = ?3 AND job_id = ?2 AND outcome IS NULL)"
+            "UPDATE jobs SET progress = ?1 WHERE id = ?2 AND attempt = ("
+            " SELECT number FROM attempts WHERE id = ?3 AND job_id = ?2)"
             " RETURNING type, queue, state, attempt",
             (one.progress, one.job_id, one.attempt_id),
         ).fetchone()

@@ -16,6 +16,7 @@ from pathlib import Path
 from orpheus.client.http import Client
 from tests.support.ports import free_port
 
+_ENDS_WITHIN = 120
 _PROGRAMS = ("orpheus", "supervisorctl", "supervisord")
 
 
@@ -51,21 +52,17 @@ class Checkout:
         """As the README has it: from the checkout's folder, without -c."""
         return self.run(".venv/bin/supervisorctl", *arguments)
 
-    def run(
-        self, *command: str, timeout: float = 120, **settings: str
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end from the checkout's folder, in its environment."""
+        changes = {f"ORPHEUS_{name}": value for name, value in settings.items()}
         return subprocess.run(
             command,
             cwd=self.root,
-            env={
-                **self.environment,
-                **{f"ORPHEUS_{name}": value for name, value in settings.items()},
-            },
+            env=self.environment | changes,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=_ENDS_WITHIN,
             check=False,
         )
 

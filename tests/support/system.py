@@ -55,7 +55,12 @@ class System:
         }
 
     def __enter__(self) -> System:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            print(self.log()[-20_000:])
+            raise
         return self
 
     def __exit__(
@@ -65,8 +70,8 @@ class System:
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
-        if error is not None and self.log_path.exists():
-            print(self.log_path.read_text(encoding="utf-8", errors="replace")[-20_000:])
+        if error is not None:
+            print(self.log()[-20_000:])
 
     def start(self) -> None:
         """Start both programs and wait until a job would run."""
