@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -48,6 +49,7 @@ class SystemClock:
         return time.monotonic_ns()
 
 
+@cache
 def _read_boot_id() -> str:
     """Boot id plus time namespace: both reset the monotonic clock."""
     try:

@@ -22,13 +22,15 @@ class Outboxes:
 
     def waiting(self) -> bool:
         """Whether some outbox holds what is not settled yet."""
-        return any(self._is_new(slot, Outbox(slot)) for slot in self._pool.living())
+        return any(
+            self._is_new(slot, Outbox(slot, self._pool.clock)) for slot in self._pool.living()
+        )
 
     def settle(self) -> None:
         """Settle what has waited for 20 ms."""
         now = self._pool.clock.monotonic()
         for slot in self._pool.living():
-            outbox = Outbox(slot)
+            outbox = Outbox(slot, self._pool.clock)
             if self._is_new(slot, outbox) and now - outbox.oldest > SETTLE_AFTER_NS:
                 self._settle(slot, outbox)
 

@@ -113,7 +113,9 @@ def _settle_slot(pool: Pool, board: Scoreboard, slot: Slot, reason: str) -> None
     """Settle the outbox, then reclaim the rest, and record the worker's end: one transaction."""
     exit_ = exit_text(slot.exit_status) if slot.state == DEAD else None
     clean = slot.state == DEAD and slot.exit_status == 0
-    finished = Batch.of([FinishedAttempt.decode(data) for data in Outbox(slot).entries()])
+    finished = Batch.of(
+        [FinishedAttempt.decode(data) for data in Outbox(slot, pool.clock).entries()]
+    )
     death = Death(
         reason,
         running=slot.armed or None,

@@ -58,6 +58,10 @@ class SyncLane:
     stopping: bool = False
     _finished: list[FinishedAttempt] = field(default_factory=list)
     _give_back: list[int] = field(default_factory=list)
+    _outbox: Outbox = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._outbox = Outbox(self.slot, self.clock)
 
     def run(self) -> None:
         """Work until told to stop, or until a soft stop left this process in doubt."""
@@ -99,7 +103,7 @@ class SyncLane:
         for attempt_id in result.settled.lost:
             _log.warning("lease lost: the result was dropped", attempt_id=attempt_id)
         self._finished.clear()
-        Outbox(self.slot).clear()
+        self._outbox.clear()
         if self._give_back:
             self._give_back.clear()
         # All that was revoked is released now, by us or by maintenance; what comes is new.
@@ -146,7 +150,7 @@ class SyncLane:
 
     def _finish(self, finished: FinishedAttempt) -> None:
         self._finished.append(finished)
-        fits = Outbox(self.slot).append(finished.encode())
+        fits = self._outbox.append(finished.encode())
         self.slot.finished += 1
         self.slot.token = 0
         if not fits:
