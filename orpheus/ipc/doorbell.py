@@ -11,6 +11,8 @@ import os
 import stat
 from pathlib import Path
 
+from orpheus.ipc.process import keep_in_forks
+
 _RING = b"!"
 # More than a FIFO holds, so that one read empties it.
 _EVERYTHING = 1 << 17
@@ -56,6 +58,7 @@ class Doorbell:
 
     def close(self) -> None:
         """Stop listening and remove the pipe."""
+        keep_in_forks(self._descriptor)
         os.close(self._descriptor)
         self.path.unlink(missing_ok=True)
 

@@ -21,7 +21,7 @@ class WorkerSeat:
     output_fd: int
     # Read end of a pipe only the master can write to: end of file means the master is gone.
     lifeline_fd: int
-    # One byte, written once, says that this worker is registered and about to take work.
+    # One byte says that this worker is registered and about to take work; then it is closed.
     ready_fd: int
 
 

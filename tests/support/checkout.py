@@ -74,6 +74,12 @@ class Checkout:
         """`{pid: command}` of everything that started from here and still lives."""
         return dict(_marked(os.fsencode(f"ORPHEUS_PORT={self.port}")))
 
+    @staticmethod
+    def children(pid: int) -> set[int]:
+        """The pids of a process's children."""
+        listed = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+        return {int(child) for child in listed.split()}
+
     def close(self) -> None:
         """Stop; what survives that is killed, so that one test cannot spoil the next."""
         self.stop()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -180,15 +182,23 @@ class TinyWorker:
 
 @contextmanager
 def open_store(
-    folder: Path, clock: Clock | None = None, unsynced: bool = False, **values: object
+    folder: Path,
+    clock: Clock | None = None,
+    unsynced: bool = False,
+    template: bytes | None = None,
+    **values: object,
 ) -> Iterator[Store]:
     """A migrated database in a folder; with a fake clock unless one is given.
 
-    `unsynced` gives up durability, which no test in one process can see, for speed.
+    `unsynced` gives up durability, which no test in one process can see, for speed; so does
+    `template`, the bytes of a migrated database, for migrating.
     """
     clock = clock or FakeClock()
     settings = settings_at(folder, **values)
-    migrate(settings, clock)
+    if template is None:
+        migrate(settings, clock)
+    else:
+        settings.database_path.write_bytes(template)
     database = Database(settings, clock)
     if unsynced:
         database.connection.execute("PRAGMA synchronous = OFF")
@@ -196,6 +206,15 @@ def open_store(
         yield Store(settings, clock, database)
     finally:
         database.close()
+
+
+@cache
+def migrated_bytes() -> bytes:
+    """An empty, migrated database as a file's content."""
+    with tempfile.TemporaryDirectory() as folder:
+        with open_store(Path(folder)) as store:
+            path = store.settings.database_path
+        return path.read_bytes()
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""The master of `orpheus worker`: it starts, watches, stops and replaces processes."""
