@@ -59,7 +59,7 @@ def check_engine() -> None:
 
 
 def connect(path: Path, durability: Literal["full", "normal"]) -> sqlite3.Connection:
-    """A read-write connection. Its transactions belong inside the gate; close it with `close`."""
+    """A read-write connection. Opened, used and closed (with `close`) inside the gate."""
     try:
         connection = sqlite3.connect(path, isolation_level=None, timeout=0)
     except sqlite3.Error as error:
@@ -113,7 +113,10 @@ class Database:
         self._clock = clock
         self._pid = os.getpid()
         self.gate = Gate(settings.gate_path, settings.locks_dir / "turn", clock)
-        self.connection = connect(settings.database_path, settings.durability)
+        # In the gate: the first connection may have a log to recover, and the last one that closes
+        # removes it; beside either, SQLite answers "locked".
+        with self.gate.held():
+            self.connection = connect(settings.database_path, settings.durability)
         self._figures_due = 0
 
     @contextmanager

@@ -98,10 +98,11 @@ class Gate:
                 self._turnstile.release()
                 if not is_busy(error):
                     raise classify(error) from error
-            if deadline is not None and self._clock.monotonic() >= deadline:
-                raise StoreBusy("a program outside Orpheus holds the database's write lock")
             # Not one of ours, so it does not queue at the gate: try again, apart from the others.
-            time.sleep(random.uniform(0.005, 0.05))  # noqa: S311
+            pause = random.uniform(0.005, 0.05)  # noqa: S311
+            if deadline is not None and self._clock.monotonic() + pause * SECOND_NS >= deadline:
+                raise StoreBusy("a program outside Orpheus holds the database's write lock")
+            time.sleep(pause)
 
 
 def is_busy(error: sqlite3.Error) -> bool:

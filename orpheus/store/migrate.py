@@ -30,7 +30,10 @@ def migrate(settings: Settings, clock: Clock) -> int:
     database.check_engine()
     gate = Gate(settings.gate_path, settings.locks_dir / "turn", clock)
     try:
-        connection = database.connect(settings.database_path, settings.durability)
+        # Opened inside the gate: while another program creates the file, recovers its log or
+        # closes it, SQLite answers "locked" even to who only looks.
+        with gate.held(_GATE_TIMEOUT):
+            connection = database.connect(settings.database_path, settings.durability)
         try:
             with gate.held(_GATE_TIMEOUT):
                 _use_wal(connection)
@@ -38,10 +41,8 @@ def migrate(settings: Settings, clock: Clock) -> int:
         finally:
             with gate.held():
                 database.close(connection)
-    except StoreBusy:
-        raise
-    except (sqlite3.Error, OrpheusError) as error:
-        if isinstance(error, ConfigurationError):
+    except (sqlite3.Error, OrpheusError, OSError) as error:
+        if isinstance(error, ConfigurationError | StoreBusy):
             raise
         raise ConfigurationError(
             f"cannot use {settings.database_path}: {error}; restore a backup or move it away"

@@ -46,11 +46,12 @@ class Batch:
 
     @classmethod
     def of(cls, finished: Sequence[FinishedAttempt]) -> Batch:
+        by_id = {one.attempt_id: one for one in finished}
         return cls(
-            {one.attempt_id: one for one in finished},
+            by_id,
             {one.attempt_id: one.error.to_json() for one in finished if one.error},
             {one.attempt_id: _event_error(one.error) for one in finished if one.error},
-            json.dumps([one.attempt_id for one in finished]),
+            json.dumps(list(by_id)),
         )
 
 

@@ -42,11 +42,9 @@ def submit(tx: Transaction, jobs: Sequence[NewJob], max_pending: int) -> list[Su
 
     Raises RequestError `queue_full` where more than `max_pending` jobs would wait.
     """
-    _check_room(tx, len(jobs), max_pending)
     next_id = tx.next_id("jobs")
     submitted: list[Submitted] = []
-    rows = []
-    tags: list[tuple[str, int]] = []
+    fresh: list[tuple[Submitted, NewJob, JobState, int]] = []
     in_batch: dict[str, Submitted] = {}
     for job in jobs:
         if job.unique_key is not None:
@@ -56,26 +54,36 @@ def submit(tx: Transaction, jobs: Sequence[NewJob], max_pending: int) -> list[Su
                 continue
         run_at = _run_at(job, tx.now)
         state = JobState.SCHEDULED if run_at > tx.now else JobState.PENDING
-        rows.append(_row(next_id, job, state, tx.now, run_at))
-        tags.extend((tag, next_id) for tag in dict.fromkeys(job.tags))
+        one = Submitted(next_id, state, job.ref, False)
+        submitted.append(one)
+        fresh.append((one, job, state, run_at))
+        if job.unique_key is not None:
+            in_batch[job.unique_key] = one
+        next_id += 1
+    if fresh:
+        # Only what is new needs room; and nothing may be written before this has been asked.
+        _check_room(tx, len(fresh), max_pending)
+        _insert(tx, fresh)
+    return submitted
+
+
+def _insert(tx: Transaction, fresh: Sequence[tuple[Submitted, NewJob, JobState, int]]) -> None:
+    tags: list[tuple[str, int]] = []
+    rows = []
+    for one, job, state, run_at in fresh:
+        rows.append(_row(one.id, job, state, tx.now, run_at))
+        tags.extend((tag, one.id) for tag in dict.fromkeys(job.tags))
         tx.counters.move(job.queue, job.type, None, state)
         tx.totals.add("jobs_submitted", job.queue, job.type)
         due = None
         if state is JobState.SCHEDULED:
             due = f'{{"run_at":"{to_rfc3339(run_at)}"}}'
-        tx.events.state(next_id, job.type, job.queue, state, 0, "submitted", due)
-        one = Submitted(next_id, state, job.ref, False)
-        submitted.append(one)
-        if job.unique_key is not None:
-            in_batch[job.unique_key] = one
-        next_id += 1
-    if rows:
-        queues.ensure(tx, {job.queue for job in jobs})
-        tx.connection.executemany(_INSERT, rows)
-        tx.activity.add("submitted", len(rows))
+        tx.events.state(one.id, job.type, job.queue, state, 0, "submitted", due)
+    queues.ensure(tx, {job.queue for _, job, _, _ in fresh})
+    tx.connection.executemany(_INSERT, rows)
+    tx.activity.add("submitted", len(rows))
     if tags:
         tx.connection.executemany("INSERT INTO tags (tag, job_id) VALUES (?, ?)", tags)
-    return submitted
 
 
 def _run_at(job: NewJob, now: int) -> int:

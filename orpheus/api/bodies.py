@@ -1,0 +1,111 @@
+"""How bodies come in: JSON only, bounded in size and in time.
+
+A pure ASGI middleware that reads the whole body before the route runs, so that no route can forget
+a limit. Counts what arrives, whatever the headers claim.
+"""
+
+from __future__ import annotations
+
+import anyio
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from orpheus.api.problems import problem
+from orpheus.errors import RequestError
+
+MIB = 1024 * 1024
+LIMIT = MIB
+BATCH_PATH = "/jobs/batch"
+BATCH_LIMIT = 16 * MIB
+READ_SECONDS = 10.0
+
+# After these the rest of the body is still on its way, so the connection is of no more use.
+_CLOSE = {"Connection": "close"}
+
+
+class Bodies:
+    """Reads, checks and replays the body of each request."""
+
+    def __init__(self, app: ASGIApp, read_seconds: float = READ_SECONDS) -> None:
+        self.app = app
+        self._read_seconds = read_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not _has_body(headers := Headers(scope=scope)):
+            await self.app(scope, receive, send)
+            return
+        try:
+            _check_type(scope, headers)
+            body = await self._read(receive, headers, _limit(scope))
+        except RequestError as error:
+            await _refuse(scope, error)(scope, receive, send)
+            return
+        except ClientDisconnect:
+            return
+        await self.app(scope, _replay(body, receive), send)
+
+    async def _read(self, receive: Receive, headers: Headers, limit: int) -> bytes:
+        declared = headers.get("content-length", "0")
+        if declared.isascii() and declared.isdigit() and int(declared[:20]) > limit:
+            raise _too_large(limit)
+        pieces: list[bytes] = []
+        size = 0
+        more = True
+        try:
+            with anyio.fail_after(self._read_seconds):
+                while more:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise ClientDisconnect
+                    piece = message.get("body", b"")
+                    size += len(piece)
+                    if size > limit:
+                        raise _too_large(limit)
+                    pieces.append(piece)
+                    more = message.get("more_body", False)
+        except TimeoutError:
+            raise RequestError(
+                "request_timeout",
+                f"send the whole body within {self._read_seconds:g} seconds",
+            ) from None
+        return b"".join(pieces)
+
+
+def _has_body(headers: Headers) -> bool:
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+
+
+def _limit(scope: Scope) -> int:
+    return BATCH_LIMIT if scope["path"] == BATCH_PATH else LIMIT
+
+
+def _check_type(scope: Scope, headers: Headers) -> None:
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type == "application/json":
+        return
+    url = f"{scope.get('scheme', 'http')}://{headers.get('host', '127.0.0.1:8000')}"
+    example = '{"type": "sum_range", "payload": {"n": 100}}'
+    raise RequestError(
+        "unsupported_media_type",
+        f"send JSON as application/json: curl --json '{example}' {url}/jobs",
+    )
+
+
+def _too_large(limit: int) -> RequestError:
+    return RequestError("body_too_large", f"a body here may have at most {limit // MIB} MiB")
+
+
+def _refuse(scope: Scope, error: RequestError) -> Response:
+    return problem(scope, error.code, error.detail, headers=_CLOSE)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """The body as one message, then whatever else happens to the connection."""
+    whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return whole.pop() if whole else await receive()
+
+    return replay

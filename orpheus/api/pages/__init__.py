@@ -1,0 +1,25 @@
+"""The dashboard's server side: HTML pages with the data in them, and the static files.
+
+`api.app` includes `router` and calls `mount_static` once. Live updates are `/ws`'s, acts are the
+JSON routes'; this package only reads.
+"""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request, Response
+
+from orpheus.api.pages.rendering import Pages
+from orpheus.api.pages.views import router
+
+__all__ = ["mount_static", "router"]
+
+
+def mount_static(app: FastAPI) -> None:
+    """Load templates and static files and serve the latter under `/static/`."""
+    pages = Pages()
+    app.state.pages = pages
+
+    async def static_file(request: Request) -> Response:
+        return pages.assets.respond(request)
+
+    app.add_route("/static/{path:path}", static_file, methods=["GET"], include_in_schema=False)

@@ -1,0 +1,74 @@
+"""Turns a template and plain data into an HTML response.
+
+`mount_static` makes one `Pages` an application; the views call `render`. Everything is escaped; no
+view builds markup in Python.
+"""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from orpheus.api.pages.assets import Assets, accepts_gzip
+from orpheus.api.pages.formats import FILTERS
+from orpheus.clock import Clock, SystemClock
+
+THEME_COOKIE = "orpheus_theme"
+_THEMES = ("auto", "light", "dark")
+# A page is made anew for every visit; a better ratio would cost more than it saves.
+_FAST = 1
+_DASHBOARD = Path(__file__).parents[2] / "dashboard"
+
+
+class Pages:
+    """The templates and static files of one application."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.assets = Assets(_DASHBOARD / "static")
+        self._clock = clock or SystemClock()
+        self._environment = Environment(
+            loader=FileSystemLoader(_DASHBOARD / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._environment.filters |= FILTERS | {"label": label}
+        self._environment.globals |= {"asset": self.assets.url, "modules": self.assets.modules}
+
+    def html(self, template: str, theme: str = "auto", here: str = "", **data: Any) -> str:
+        """The text of a page; `here` is the address of its entry in the navigation."""
+        return self._environment.get_template(template).render(
+            data, theme=theme, here=here, now=self._clock.now()
+        )
+
+
+def render(
+    request: Request, template: str, *, here: str = "", status: int = 200, **data: Any
+) -> HTMLResponse:
+    """Answer with a page in the visitor's theme."""
+    pages: Pages = request.app.state.pages
+    headers = {"Cache-Control": "no-cache", "Vary": "Accept-Encoding, Cookie"}
+    body = pages.html(template, theme_of(request), here, status=status, **data).encode()
+    if accepts_gzip(request):
+        body = gzip.compress(body, _FAST)
+        headers["Content-Encoding"] = "gzip"
+    return HTMLResponse(body, status_code=status, headers=headers)
+
+
+def theme_of(request: Request) -> str:
+    """The cookie's choice; whatever else it holds means auto."""
+    chosen = request.cookies.get(THEME_COOKIE, "auto")
+    return chosen if chosen in _THEMES else "auto"
+
+
+def label(name: str) -> str:
+    """`in_progress` → `In progress`."""
+    words = name.replace("_", " ")
+    return words[:1].upper() + words[1:]

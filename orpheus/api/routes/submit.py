@@ -1,0 +1,129 @@
+"""Submitting jobs: one, or up to ten thousand at once.
+
+The hot path of the API: the body is parsed once, judged once (`handlers.prepare`), written by the
+writer process, and rendered from the row the writer answers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any
+
+from anyio.lowlevel import checkpoint
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from orpheus.api import answers, openapi
+from orpheus.api.parameters import Parameters
+from orpheus.api.rendering import job_view, json_response
+from orpheus.api.schemas import BatchItem, BatchRequest, Items, Job, JobRequest, SubmittedJob
+from orpheus.api.services import Services, services
+from orpheus.domain.job import NewJob
+from orpheus.errors import InvalidRequest
+from orpheus.handlers.prepare import prepare
+from orpheus.handlers.strict_json import parse_object
+
+router = APIRouter(tags=["jobs"])
+
+MAX_BATCH = 10_000
+# Judging a large batch takes a while; others are let in between.
+_JUDGED_AT_ONCE = 200
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+_QUOTED_KEY = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
+
+
+@router.post(
+    "/jobs",
+    status_code=201,
+    summary="Submit a job",
+    responses={201: {"model": Job}, 200: {"model": SubmittedJob}},
+    openapi_extra=openapi.body(JobRequest, "wait", "Idempotency-Key"),
+)
+async def submit(request: Request) -> Response:
+    api = services(request)
+    wait = Parameters(request.query_params, ("wait",)).seconds("wait")
+    value = parse_object(await request.body())
+    job = prepare(value, api.registry, api.settings)
+    answer = await api.writer.submit([job], _idempotency(request, value))
+    item = answer["items"][0]
+    job_id: int = item["id"]
+    headers = {"Location": f"/jobs/{job_id}"}
+    if answer["replayed"]:
+        headers["Idempotent-Replayed"] = "true"
+    known = item["deduplicated"] or answer["replayed"]
+    view = await _view(api, job_id, None if known else answer["job"], wait)
+    if item["deduplicated"]:
+        view["deduplicated"] = True
+    return json_response(view, 200 if known else 201, headers)
+
+
+async def _view(
+    api: Services, job_id: int, row: dict[str, Any] | None, wait: float
+) -> dict[str, Any]:
+    """The job as it is after the wait; a new one not waited for is as the writer says."""
+    if row is not None and not wait:
+        return job_view(row)
+    await api.feed.waits.ended(job_id, wait)
+    return await answers.existing_job(api.reads, job_id)
+
+
+@router.post(
+    "/jobs/batch",
+    status_code=201,
+    summary="Submit many jobs, all or none",
+    responses={201: {"model": Items[BatchItem]}, 200: {"model": Items[BatchItem]}},
+    openapi_extra=openapi.body(BatchRequest, "Idempotency-Key"),
+)
+async def submit_batch(request: Request) -> Response:
+    api = services(request)
+    Parameters(request.query_params)
+    value = parse_object(await request.body())
+    jobs = await _prepare_all(_jobs_of(value), api)
+    answer = await api.writer.submit(jobs, _idempotency(request, value))
+    replayed = answer["replayed"]
+    headers = {"Idempotent-Replayed": "true"} if replayed else None
+    return json_response({"items": answer["items"]}, 200 if replayed else 201, headers)
+
+
+def _jobs_of(value: dict[str, object]) -> list[object]:
+    for name in value:
+        if name != "jobs":
+            shown = ascii(name[:100])[1:-1]
+            message = f"{shown} is no field of a batch; known: jobs"
+            raise InvalidRequest("unknown_field", message, (((shown,), message),))
+    jobs = value.get("jobs")
+    if not isinstance(jobs, list):
+        message = "jobs must be an array of jobs"
+        raise InvalidRequest("wrong_type", message, ((("jobs",), message),))
+    if not 1 <= len(jobs) <= MAX_BATCH:
+        message = f"a batch has 1 to {MAX_BATCH} jobs"
+        raise InvalidRequest("out_of_range", message, ((("jobs",), message),))
+    return jobs
+
+
+async def _prepare_all(values: list[object], api: Services) -> list[NewJob]:
+    jobs = []
+    for index, value in enumerate(values):
+        jobs.append(prepare(value, api.registry, api.settings, ("jobs", index)))
+        if index % _JUDGED_AT_ONCE == _JUDGED_AT_ONCE - 1:
+            await checkpoint()
+    return jobs
+
+
+def _idempotency(request: Request, value: object) -> tuple[str, str, str] | None:
+    """(scope, key, hash of the parsed body), where the request has a key."""
+    header = request.headers.get("idempotency-key")
+    if header is None:
+        return None
+    text = header.strip()
+    if quoted := _QUOTED_KEY.fullmatch(text):
+        text = re.sub(r"\\(.)", r"\1", quoted[1])
+    if not _KEY.fullmatch(text):
+        message = "Idempotency-Key must be 1 to 255 printable ASCII characters"
+        raise InvalidRequest(
+            "invalid_parameter", message, ((("header", "Idempotency-Key"), message),)
+        )
+    same = json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")
+    return request.url.path, text, hashlib.blake2b(same, digest_size=16).hexdigest()

@@ -1,0 +1,191 @@
+"""Who may talk to us: Host, origin, token, and the headers that bind browsers.
+
+Pure ASGI middlewares for HTTP and WebSocket alike, added by `api.app`. A local API without a login
+is safe only because these refuse what a web page elsewhere could make a browser send: a foreign
+Host (DNS rebinding), a foreign Origin (CSRF, WebSocket hijacking). Never looks at a body.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from orpheus.api.problems import problem
+
+_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "connect-src 'self'",
+        "img-src 'self' data:",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    )
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?")
+_DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
+_SAFE_METHODS = ("GET", "HEAD")
+_WITHOUT_TOKEN = ("/livez", "/healthz")
+
+
+class Refusal(NamedTuple):
+    """Why a request goes no further."""
+
+    code: str
+    detail: str
+    headers: Mapping[str, str] = {}
+
+
+class _Guard:
+    """A middleware that lets a request through or answers with a problem."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket"):
+            refusal = self.refuse(scope, Headers(scope=scope))
+            if refusal is not None:
+                response = problem(scope, refusal.code, refusal.detail, headers=refusal.headers)
+                await response(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+    def refuse(self, scope: Scope, headers: Headers) -> Refusal | None:
+        raise NotImplementedError
+
+
+class HostGuard(_Guard):
+    """`Host` must be loopback or allowed: a name that resolves to us may be an attacker's."""
+
+    def __init__(self, app: ASGIApp, allowed: Iterable[str]) -> None:
+        super().__init__(app)
+        self._allowed = {"localhost", *(name.lower() for name in allowed)}
+
+    def refuse(self, scope: Scope, headers: Headers) -> Refusal | None:
+        hosts = headers.getlist("host")
+        if len(hosts) == 1 and (match := _AUTHORITY.fullmatch(hosts[0])):
+            name = match[1].lower().strip("[]")
+            if name in self._allowed or hosts[0].lower() in self._allowed or _is_loopback(name):
+                return None
+        return Refusal(
+            "invalid_host",
+            "use http://127.0.0.1 or http://localhost, or list the name in ORPHEUS_ALLOWED_HOSTS",
+        )
+
+
+class OriginGuard(_Guard):
+    """What a browser says about where a request comes from must name us; silence is fine."""
+
+    def __init__(self, app: ASGIApp, allowed: Iterable[str]) -> None:
+        super().__init__(app)
+        self._allowed = {origin.lower().rstrip("/") for origin in allowed}
+
+    def refuse(self, scope: Scope, headers: Headers) -> Refusal | None:
+        origins = headers.getlist("origin")
+        ours = all(self._is_ours(origin, headers["host"]) for origin in origins)
+        if ours and (origins or _site_is_ours(scope, headers)):
+            return None
+        return Refusal(
+            "cross_origin",
+            "this request was sent by a page of another site; "
+            "list that site in ORPHEUS_ALLOWED_ORIGINS if it is yours",
+        )
+
+    def _is_ours(self, origin: str, host: str) -> bool:
+        if origin.lower() in self._allowed:
+            return True
+        parts = urlsplit(origin)
+        default = _DEFAULT_PORTS.get(parts.scheme)
+        if default is None:
+            return False
+        return _with_port(parts.netloc, default) == _with_port(host, default)
+
+
+class TokenGuard(_Guard):
+    """With a token set, everything but the liveness and health checks needs it."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        super().__init__(app)
+        self._token = token.encode()
+
+    def refuse(self, scope: Scope, headers: Headers) -> Refusal | None:
+        if scope["path"] in _WITHOUT_TOKEN:
+            return None
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and hmac.compare_digest(
+            given.strip().encode("latin-1", "replace"), self._token
+        ):
+            return None
+        return Refusal(
+            "unauthorized",
+            "send the token of ORPHEUS_TOKEN as 'Authorization: Bearer …'",
+            {"WWW-Authenticate": "Bearer"},
+        )
+
+
+class SecurityHeaders:
+    """Tells browsers to load nothing from elsewhere and to run nothing that is not a file of ours.
+
+    A page may set a policy of its own; it is kept.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self.app(scope, receive, with_headers)
+
+
+def is_loopback_bind(host: str) -> bool:
+    """Whether listening on `host` reaches this machine only."""
+    return host.lower() == "localhost" or _is_loopback(host.strip("[]"))
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _site_is_ours(scope: Scope, headers: Headers) -> bool:
+    """Following a link to us is allowed; what a foreign page fetches, posts or embeds is not."""
+    site = headers.get("sec-fetch-site", "none")
+    if site in ("same-origin", "none"):
+        return True
+    return (
+        scope["type"] == "http"
+        and scope["method"] in _SAFE_METHODS
+        and headers.get("sec-fetch-mode") == "navigate"
+    )
+
+
+def _with_port(authority: str, default: str) -> tuple[str, str] | None:
+    match = _AUTHORITY.fullmatch(authority)
+    return (match[1].lower(), match[2] or default) if match else None

@@ -1,0 +1,59 @@
+"""How a connection ends when its client does not read."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, MutableMapping
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from prometheus_client import CollectorRegistry
+from starlette.websockets import WebSocket
+
+from orpheus.api import sockets
+from orpheus.api.metrics import SocketMetrics
+from orpheus.api.sockets import Connection
+from orpheus.feed.stream import Frame
+from orpheus.store.reads import Reads
+
+pytestmark = pytest.mark.anyio
+
+Message = MutableMapping[str, Any]
+
+
+async def endless() -> AsyncGenerator[Frame, None]:
+    while True:
+        yield Frame("events", "{}")
+
+
+async def ignore(_: object) -> None:
+    pass
+
+
+async def test_a_client_that_does_not_read_is_let_go(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sockets, "STALL_SECONDS", 0.05)
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        if not sent:
+            return {"type": "websocket.connect"}
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        # The buffers take a few frames, then the client's window is full.
+        if len(sent) > 3 and message["type"] == "websocket.send":
+            await anyio.sleep_forever()
+        sent.append(message)
+
+    socket = WebSocket({"type": "websocket", "headers": [], "path": "/ws"}, receive, send)
+    await socket.accept()
+    metrics = SocketMetrics(CollectorRegistry())
+    connection = Connection(socket, Reads(tmp_path / "none.db"), metrics)
+    with anyio.fail_after(5):
+        await connection.serve(endless(), ignore, anyio.Event())
+    assert sent[-1]["type"] == "websocket.close"
+    assert sent[-1]["code"] == 1013
