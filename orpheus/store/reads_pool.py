@@ -37,7 +37,7 @@ class Snapshot:
         self._connection = connection
 
     async def rows(self, sql: str, parameters: Parameters = ()) -> list[sqlite3.Row]:
-        return list(await self._connection.execute_fetchall(sql, parameters))  # type: ignore[arg-type]
+        return list(await self._connection.execute_fetchall(sql, parameters))
 
     async def one(self, sql: str, parameters: Parameters = ()) -> sqlite3.Row | None:
         rows = await self.rows(sql, parameters)

@@ -191,12 +191,6 @@ def test_a_batch_may_be_larger(api: Api) -> None:
 HEAD = b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 
-def test_a_body_that_does_not_arrive_times_out(api: Api) -> None:
-    answer = api.exchange(HEAD + b"Content-Length: 100\r\n\r\n{")
-    assert answer.startswith(b"HTTP/1.1 408 ")
-    assert b'"code":"request_timeout"' in answer
-
-
 @pytest.mark.parametrize(
     "head",
     [

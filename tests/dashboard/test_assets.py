@@ -49,9 +49,10 @@ async def test_a_plain_path_works_and_is_asked_for_again(client: httpx.AsyncClie
 
 
 async def test_the_favicon_is_there(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/static/favicon.svg")
-    assert answer.headers["content-type"] == "image/svg+xml"
-    assert answer.text.startswith("<svg")
+    for address in ("/static/favicon.svg", "/favicon.ico"):
+        answer = await client.get(address)
+        assert answer.headers["content-type"] == "image/svg+xml"
+        assert answer.text.startswith("<svg")
 
 
 @pytest.mark.parametrize(

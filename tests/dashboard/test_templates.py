@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,7 @@ def test_hostile_text_stays_text_in_lists(pages: Pages) -> None:
     ]
     html = pages.html("overview.html", **overview(jobs={"items": rows}))
     assert "<img" not in html
-    assert "49" not in re.findall(r"\{\{.*?\}\}|49", html)
-    assert html.count("&lt;img src=x") == 7
+    assert html.count("&lt;img src=x") == html.count("{{7*7}}") == 7
 
 
 def test_hostile_text_stays_text_on_the_job_page(pages: Pages) -> None:
@@ -66,8 +66,6 @@ def test_hostile_text_stays_text_on_the_job_page(pages: Pages) -> None:
 
 def test_hostile_filters_stay_inside_their_attribute(pages: Pages) -> None:
     """The live arguments are JSON in an attribute in single quotes."""
-    from dataclasses import replace
-
     query = replace(overview()["query"], tags=("'><img src=x>",))
     html = pages.html("overview.html", **overview(query=query))
     assert "<img" not in html

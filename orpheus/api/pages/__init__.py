@@ -20,6 +20,11 @@ def mount_static(app: FastAPI) -> None:
     app.state.pages = pages
 
     async def static_file(request: Request) -> Response:
-        return pages.assets.respond(request)
+        return pages.assets.respond(request, request.path_params["path"])
+
+    async def favicon(request: Request) -> Response:
+        """Browsers ask here on their own for what is no page of ours, such as a job's JSON."""
+        return pages.assets.respond(request, "favicon.svg")
 
     app.add_route("/static/{path:path}", static_file, methods=["GET"], include_in_schema=False)
+    app.add_route("/favicon.ico", favicon, methods=["GET"], include_in_schema=False)

@@ -60,9 +60,8 @@ class Assets:
             raise LookupError(f"no static file {path!r}")
         return f"/static/{self.version}/{path}"
 
-    def respond(self, request: Request) -> Response:
-        """Serve `/static/<version>/<path>` for good, and `/static/<path>` with revalidation."""
-        path = request.path_params["path"]
+    def respond(self, request: Request, path: str) -> Response:
+        """Serve `<version>/<path>` for good, and `<path>` with revalidation."""
         versioned = path.startswith(f"{self.version}/")
         asset = self._files.get(path.removeprefix(f"{self.version}/"))
         if asset is None:

@@ -1,6 +1,6 @@
 /** Shows a word for a state in a badge: icon, label and, through `data-state`, colour. */
 
-import { setAttribute, setText } from './slots.js'
+import { setAttribute, setText } from './dom.js'
 import { label } from './format.js'
 
 /** @param {HTMLElement} badge @param {string} state */

@@ -8,6 +8,12 @@ import { fill } from './slots.js'
  * @typedef {{ok: true, data: any} | {ok: false, problem: Problem}} Answer
  */
 
+/** @type {Problem} */
+const NO_ANSWER = {
+  title: 'No answer',
+  detail: 'The server could not be reached. Nothing is known to have changed.',
+}
+
 /**
  * @param {string} path
  * @param {string} [body] JSON text, sent as it is
@@ -20,7 +26,7 @@ export async function post(path, body) {
     const data = await response.json()
     return response.ok ? { ok: true, data } : { ok: false, problem: data }
   } catch {
-    return { ok: false, problem: { title: 'No answer', detail: 'The server could not be reached. Nothing is known to have changed.' } }
+    return { ok: false, problem: NO_ANSWER }
   }
 }
 
@@ -31,7 +37,8 @@ export async function post(path, body) {
 export function showProblem(box, problem) {
   box.hidden = problem === null
   if (!problem) return
-  fill(box, { title: problem.title, detail: problem.detail, request: problem.request_id ? `Request ${problem.request_id}` : null })
+  const { title, detail, request_id: id } = problem
+  fill(box, { title, detail, request: id ? `Request ${id}` : null })
   const list = /** @type {HTMLElement} */ (box.querySelector('[data-f=errors]'))
   const places = problem.errors ?? []
   list.hidden = places.length === 0

@@ -4,6 +4,7 @@
  */
 
 import { showBadge } from './badge.js'
+import { setAttribute, setText } from './dom.js'
 import { showTime } from './times.js'
 
 /**
@@ -42,16 +43,6 @@ function put(slot, value) {
   if (value.text !== undefined) setText(slot, value.text)
   if (value.href !== undefined) setAttribute(slot, 'href', value.href)
   if (value.title !== undefined) setAttribute(slot, 'title', value.title)
-}
-
-/** @param {Element} element @param {string} text */
-export function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text
-}
-
-/** @param {Element} element @param {string} name @param {string} value */
-export function setAttribute(element, name, value) {
-  if (element.getAttribute(name) !== value) element.setAttribute(name, value)
 }
 
 /** @param {HTMLElement} element @param {boolean} hidden */

@@ -1,5 +1,6 @@
 /** Keeps every `<time data-style>` right from one timer, by the server's clock. */
 
+import { setText } from './dom.js'
 import { absolute, elapsed, relative } from './format.js'
 
 const TICK_MS = 1_000
@@ -48,6 +49,5 @@ export function showTime(time, moment) {
 function write(time) {
   const moment = time.getAttribute('datetime')
   const style = time.getAttribute('data-style') === 'elapsed' ? elapsed : relative
-  const text = moment ? style(moment, serverTime.now()) : ''
-  if (time.textContent !== text) time.textContent = text
+  setText(time, moment ? style(moment, serverTime.now()) : '')
 }

@@ -3,7 +3,8 @@
 export function startFilters() {
   const form = document.querySelector('[data-filters]')
   if (!(form instanceof HTMLFormElement)) return
-  const fields = /** @type {NodeListOf<HTMLInputElement | HTMLSelectElement>} */ (form.querySelectorAll('input, select'))
+  /** @type {NodeListOf<HTMLInputElement | HTMLSelectElement>} */
+  const fields = form.querySelectorAll('input, select')
   form.addEventListener('submit', () => {
     for (const field of fields) field.disabled = field.value.trim() === ''
   })

@@ -1,7 +1,8 @@
 /** The submit box, and the line below it that follows the submitted job to its end. */
 
+import { setText } from '../ui/dom.js'
 import { post, resultText, showProblem } from '../ui/request.js'
-import { fill, setText } from '../ui/slots.js'
+import { fill } from '../ui/slots.js'
 import { describe } from './job-row.js'
 
 const FINAL = new Set(['done', 'failed', 'cancelled'])
@@ -14,11 +15,10 @@ export function startSubmit(live) {
   const part = (/** @type {string} */ selector) => /** @type {any} */ (form.querySelector(selector))
   /** @type {HTMLSelectElement} */ const type = part('select')
   /** @type {HTMLTextAreaElement} */ const payload = part('textarea')
-  const [button, problem, answer, doc] = [part('[type=submit]'), part('[data-problem]'), part('[data-answer]'), part('[data-f=doc]')]
-  const follow = follower(live, answer)
+  const [button, problem, doc] = ['[type=submit]', '[data-problem]', '[data-f=doc]'].map(part)
+  const follow = follower(live, part('[data-answer]'))
 
   type.addEventListener('change', () => suggest(type, payload, doc))
-  payload.addEventListener('input', () => payload.setCustomValidity(''))
   payload.addEventListener('keydown', (event) => {
     if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) form.requestSubmit()
   })
