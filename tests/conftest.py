@@ -1,4 +1,4 @@
-"""What every test gets: an environment without ORPHEUS_*, the asyncio backend, the CI guard."""
+"""For every test: no ambient ORPHEUS_*, the asyncio backend, the CI guard; long ones on demand."""
 
 from __future__ import annotations
 
@@ -10,6 +10,16 @@ import pytest
 pytest_plugins = ["tests.support.ci_guard"]
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Long tests run only where `-m` names them."""
+    if "long" in config.option.markexpr:
+        return
+    long = [item for item in items if item.get_closest_marker("long")]
+    if long:
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
 
 
 @pytest.fixture(autouse=True)
