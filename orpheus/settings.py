@@ -43,8 +43,8 @@ class _Values(BaseModel):
     max_crashes: int = Field(3, ge=1, le=100)
     durability: Literal["full", "normal"] = "full"
     max_pending: int = Field(1_000_000, ge=1)
-    keep_done_days: float = Field(7, ge=0)
-    keep_failed_days: float = Field(30, ge=0)
+    keep_done_days: float = Field(7, ge=0, le=36_500)
+    keep_failed_days: float = Field(30, ge=0, le=36_500)
     keep_events: int = Field(1_000_000, ge=1000)
     log_format: Literal["auto", "json", "text"] = "auto"
     log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"

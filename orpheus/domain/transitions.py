@@ -23,7 +23,7 @@ TRANSITIONS: dict[tuple[JobState | None, JobState], frozenset[str]] = {
     (_S.IN_PROGRESS, _S.FAILED): frozenset({"permanent", "retries_used_up", "crashes_used_up"}),
     (_S.IN_PROGRESS, _S.CANCELLED): frozenset({"cancel"}),
     (_S.IN_PROGRESS, _S.SCHEDULED): frozenset({"retry", "crashed"}),
-    (_S.IN_PROGRESS, _S.PENDING): frozenset({"interrupted", "released", "crashed", "retry"}),
+    (_S.IN_PROGRESS, _S.PENDING): frozenset({"interrupted", "released", "crashed"}),
     (_S.SCHEDULED, _S.CANCELLED): frozenset({"cancel"}),
     (_S.BLOCKED, _S.CANCELLED): frozenset({"cancel", "parent_failed"}),
     (_S.PENDING, _S.CANCELLED): frozenset({"cancel"}),

@@ -90,12 +90,12 @@ def _child(child_main: Callable[[], int], parent: int, unwanted: tuple[int, ...]
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         code = child_main()
     except ProgramError as error:
-        get_logger(__name__).error(str(error))
+        get_logger("ipc.process").error(str(error))
         code = error.exit_code
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else EXIT_INTERNAL
     except BaseException:
-        get_logger(__name__).exception("a child process failed")
+        get_logger("ipc.process").exception("a child process failed")
     finally:
         # Never back into the parent's frames, its exit handlers or its buffers.
         try:

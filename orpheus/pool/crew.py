@@ -18,7 +18,7 @@ from orpheus.pool.restarts import Restarts
 from orpheus.pool.spawn import Spawner
 from orpheus.pool.spec import PoolSpec
 
-_log = get_logger(__name__)
+_log = get_logger("pool.crew")
 
 
 @dataclass(slots=True, eq=False)

@@ -19,7 +19,7 @@ from orpheus.pool.children import Child, Sentence
 
 _REPEAT = SECOND_NS
 
-_log = get_logger(__name__)
+_log = get_logger("pool.deadlines")
 
 
 def enforce(child: Child, now: int, grace: int) -> None:
@@ -62,7 +62,9 @@ def _carry_out(child: Child) -> None:
         return
     child.sentence = None
     if slot.armed == sentence.attempt:
-        _log.warning("killing a worker for its attempt", worker=child.pid, attempt=sentence.attempt)
+        _log.warning(
+            "killing a worker for its attempt", worker_pid=child.pid, attempt=sentence.attempt
+        )
         child.kill(sentence.why, sentence.attempt)
     else:
         child.stopped_since = None

@@ -15,7 +15,7 @@ from orpheus.pool.spec import PoolSpec
 # A group that forks while we kill needs another round.
 _ROUNDS = 10
 
-_log = get_logger(__name__)
+_log = get_logger("pool.leftovers")
 
 
 def kill_leftovers(spec: PoolSpec) -> int:

@@ -15,7 +15,7 @@ _FIRST_SILENCE = 15 * SECOND_NS
 # A master that did not run for so long cannot blame others for the time it missed.
 _GAP = SECOND_NS
 
-_log = get_logger(__name__)
+_log = get_logger("pool.liveness")
 
 
 class Liveness:
@@ -40,7 +40,7 @@ class Liveness:
 
     def _look_at_worker(self, child: Child, now: int) -> None:
         if child.stopped_since is not None and now - child.stopped_since >= self._lease:
-            _log.error("killing a worker that was stopped for a whole lease", worker=child.pid)
+            _log.error("killing a worker that was stopped for a whole lease", worker_pid=child.pid)
             child.kill(STUCK)
 
     def _look_at_maintenance(self, child: Child, now: int) -> None:

@@ -35,7 +35,7 @@ _TICK = SECOND_NS // 10
 # For maintenance to settle what the last workers left.
 _LAST_WORDS = 5 * SECOND_NS
 
-_log = get_logger(__name__)
+_log = get_logger("pool.master")
 
 
 class _Phase(Enum):

@@ -16,7 +16,7 @@ from orpheus.pool.spec import PoolSpec
 _PATIENCE = 10 * SECOND_NS
 _POLL_SECONDS = 0.1
 
-_log = get_logger(__name__)
+_log = get_logger("pool.only_one")
 
 
 def become_master(spec: PoolSpec, lock: FileLock, signals: Signals) -> int | None:

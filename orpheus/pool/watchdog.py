@@ -23,7 +23,7 @@ _OTHER_LIMIT = 10 * SECOND_NS
 # Time may have passed for the holder and us alike (a frozen machine): looks must have, too.
 _LEAST_LOOKS = 4
 
-_log = get_logger(__name__)
+_log = get_logger("pool.watchdog")
 
 
 class GateWatchdog:

@@ -14,6 +14,7 @@ from orpheus.store.transaction import Transaction
 
 _AT_ONCE = 200
 _EVENTS_AT_ONCE = 1000
+_KEYS_AT_ONCE = 1000
 _ACTIVITY_KEPT_SECONDS = 3600
 _ENDED_WORKERS_KEPT = 100
 
@@ -53,8 +54,12 @@ def prune_events(tx: Transaction, keep: int) -> bool:
 
 
 def prune_rest(tx: Transaction) -> None:
-    """Delete old idempotency keys, seconds of activity, and workers that ended long ago."""
-    tx.connection.execute("DELETE FROM idempotency_keys WHERE created_at <= ?", (tx.now - KEPT_US,))
+    """Delete some old idempotency keys, old seconds of activity, workers that ended long ago."""
+    tx.connection.execute(
+        "DELETE FROM idempotency_keys WHERE (scope, key) IN (SELECT scope, key"
+        " FROM idempotency_keys WHERE created_at <= ? ORDER BY created_at LIMIT ?)",
+        (tx.now - KEPT_US, _KEYS_AT_ONCE),
+    )
     tx.connection.execute(
         "DELETE FROM activity WHERE second < ?", (tx.now // SECOND_US - _ACTIVITY_KEPT_SECONDS,)
     )

@@ -35,7 +35,7 @@ from orpheus.store.transaction import Transaction
 GATE_TIMEOUT = 2.0
 PROBE_TIMEOUT = 1.0
 # Bounds the hold of the gate: one group is written while the next one gathers.
-_MAX_GROUP = 512
+_MAX_GROUP = 256
 _MAX_GROUP_BYTES = 16 * 1024 * 1024 + 65536
 _HEADER = struct.Struct(">I")
 _log = get_logger("store.writer")
@@ -93,7 +93,7 @@ class _Group:
 
     def run(self, group: list[Frame]) -> list[Answer]:
         """Carry the requests out and return their answers, in order."""
-        writes = [frame for frame in group if frame[1] in self._verbs]
+        writes = [_decoded(frame) for frame in group if frame[1] in self._verbs]
         answers = [self._read(frame) for frame in group if frame[1] not in self._verbs]
         if writes:
             answers += self._commit(writes)
@@ -103,12 +103,19 @@ class _Group:
     def _commit(self, writes: list[Frame]) -> list[Answer]:
         try:
             with self._database.write(GATE_TIMEOUT) as tx:
-                outcomes = [self._one(tx, frame) for frame in writes]
+                return [self._one(tx, frame) for frame in writes]
         except StoreFull as error:
             return [[frame[0], "error", "storage_low", str(error)] for frame in writes]
         except StoreBusy as error:
             return [[frame[0], "error", "store_busy", str(error)] for frame in writes]
-        return outcomes
+        except ProgramError:
+            raise
+        except Exception as error:
+            _log.exception("a request could not be written", requests=len(writes))
+            if len(writes) == 1:
+                return [[writes[0][0], "error", "internal", f"{type(error).__name__}: {error}"]]
+        # A defect in one request must not cost the others of its group: each by itself.
+        return [answer for frame in writes for answer in self._commit([frame])]
 
     def _one(self, tx: Transaction, frame: Frame) -> Answer:
         id_, verb, args = frame
@@ -139,8 +146,7 @@ class _Group:
             kept = recall(tx, key)
             if kept is not None:
                 return self._submitted(tx, kept, replayed=True)
-        jobs = [NewJob.from_wire(values) for values in args["jobs"]]
-        items = [asdict(one) for one in submit(tx, jobs, self._settings.max_pending)]
+        items = [asdict(one) for one in submit(tx, args["jobs"], self._settings.max_pending)]
         if key is not None:
             remember(tx, key, json.dumps(items))
         self._wake_workers = True
@@ -187,6 +193,14 @@ class _Group:
 
 class _ProbeDone(Exception):
     """Rolls the probe's transaction back."""
+
+
+def _decoded(frame: Frame) -> Frame:
+    """The request with its jobs made, outside the gate."""
+    id_, verb, args = frame
+    if verb != "submit":
+        return frame
+    return id_, verb, {**args, "jobs": [NewJob.from_wire(values) for values in args["jobs"]]}
 
 
 def _job_row(tx: Transaction, job_id: int) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ _SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_to
 # Always the same examples: a green suite stays green until the code changes.
 settings.register_profile(
     "orpheus",
-    max_examples=200,
+    max_examples=250,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
@@ -18,7 +18,7 @@ settings.register_profile(
 )
 settings.register_profile(
     "long",
-    max_examples=2000,
+    max_examples=2500,
     stateful_step_count=60,
     deadline=None,
     database=None,

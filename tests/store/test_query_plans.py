@@ -232,7 +232,6 @@ async def drive_reads(store: Store, monkeypatch: pytest.MonkeyPatch) -> Plans:
         await reads.events_after(0, 10)
         await reads.last_seq()
         await reads.epoch()
-        await reads.probe()
     return plans
 
 

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterable
 
 from orpheus.ipc.process import group_members, kill_exactly, start_time
+from tests.support.waiting import never
 
 
 def state_of(pid: int) -> str | None:
@@ -21,6 +22,12 @@ def state_of(pid: int) -> str | None:
 def alive(pid: int) -> bool:
     """Whether `pid` runs or sleeps; a zombie does not."""
     return state_of(pid) not in (None, "Z", "X")
+
+
+def unharmed(pid: int, during: float = 0.1) -> bool:
+    """Whether `pid` goes on living: a signal needs a moment to end a process."""
+    never(lambda: not alive(pid), during)
+    return True
 
 
 def stopped(pid: int) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,11 +100,43 @@ def test_damaged_bytes_end_the_reading(slot: Slot) -> None:
     assert outbox.entries() == [b"good"]
 
 
-def test_a_reader_never_sees_a_mixture(board: Scoreboard, slot: Slot) -> None:
-    """A worker fills and clears without a pause; each batch is of one letter.
+class Meanwhile:
+    """The slot as a slow reader sees it: something happens between its look and its copy."""
 
-    Taking the bytes without looking at the generation again mixes two batches.
-    """
+    def __init__(self, slot: Slot, happens: Callable[[], object]) -> None:
+        self._slot = slot
+        self._happens = happens
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "data":
+            self._happens()
+        return getattr(self._slot, name)
+
+
+def test_entries_of_two_batches_are_not_mixed(slot: Slot) -> None:
+    """Each by itself is whole, and the checksums are right: only the generation tells."""
+    outbox = Outbox(slot)
+    outbox.append(b"old 1")
+    outbox.append(b"old 2")
+
+    def next_batch() -> None:
+        outbox.clear()
+        outbox.append(b"new 1")
+
+    assert Outbox(Meanwhile(slot, next_batch)).entries() == []  # type: ignore[arg-type]
+    assert outbox.entries() == [b"new 1"]
+
+
+def test_an_entry_added_meanwhile_is_left_for_the_next_time(slot: Slot) -> None:
+    outbox = Outbox(slot)
+    outbox.append(b"one")
+    slow = Outbox(Meanwhile(slot, lambda: outbox.append(b"two")))  # type: ignore[arg-type]
+    assert slow.entries()[:1] == [b"one"]
+    assert outbox.entries()[:2] == [b"one", b"two"]
+
+
+def test_a_reader_never_sees_a_mixture(board: Scoreboard, slot: Slot) -> None:
+    """A worker fills and clears without a pause; each batch is of one letter."""
 
     def worker() -> int:
         outbox = Outbox(Scoreboard.open(board.path).slots[0])

@@ -28,7 +28,7 @@ from orpheus.ipc.process import (
     same_pid_namespace,
     start_time,
 )
-from tests.support.processes import alive
+from tests.support.processes import alive, unharmed
 from tests.support.waiting import eventually
 from tests.unit.ipc.children import children, exit_code, pause
 
@@ -289,7 +289,7 @@ def test_kill_exactly_spares_another_process_with_that_number() -> None:
         began = start_time(pid)
         assert began
         assert not kill_exactly(pid, began + 1)
-        assert alive(pid)
+        assert unharmed(pid)
         assert kill_exactly(pid, began)
         eventually(lambda: not alive(pid))
     assert not kill_exactly(pid, began)
