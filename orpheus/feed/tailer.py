@@ -14,7 +14,7 @@ from pathlib import Path
 import anyio
 
 from orpheus.errors import StoreBusy, StoreFailed
-from orpheus.ipc.doorbell import Doorbell
+from orpheus.ipc.doorbell import Doorbell, remove_silent
 from orpheus.log import get_logger
 from orpheus.store.reads import Reads
 
@@ -37,6 +37,8 @@ class Tailer:
 
     async def run(self) -> None:
         """Look until cancelled."""
+        # Bells of processes that were killed; nobody else would ever remove them.
+        remove_silent(self._bell.parent, "feed-")
         bell = Doorbell(self._bell)
         try:
             while True:

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.processes
 
 KILLS = ["kill worker", "kill worker", "kill worker", "kill maintenance", "kill writer"]
 BLOWS = [*KILLS, "kill api", "kill master", "kill everything"]
+# The last one takes ten seconds to be noticed; tests/api has it by itself.
 STOPS = ["stop worker", "stop maintenance", "stop writer"]
 
 
@@ -134,7 +135,7 @@ def test_no_job_is_lost_run_twice_at_once_or_ended_twice_under_kills(tmp_path: P
 
 @pytest.mark.timeout(180)
 def test_what_stands_still_is_replaced_and_nothing_is_lost(tmp_path: Path) -> None:
-    chaos, history, acknowledged = attack(tmp_path, 600, STOPS, 7, pause=1.0)
+    chaos, history, acknowledged = attack(tmp_path, 600, STOPS[:2], 7, pause=1.0)
     assert history.problems(acknowledged, chaos.kills) == []
     assert chaos.stopped_that_live() == []
 

@@ -17,7 +17,7 @@ from orpheus.ipc.scoreboard import ALIVE, FREE, Scoreboard, board_path
 from orpheus.pool.leftovers import kill_leftovers
 from orpheus.pool.spec import PoolSpec
 from tests.pool.harness import StartPool
-from tests.support.processes import alive
+from tests.support.processes import alive, end_groups, unharmed
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.processes
@@ -64,8 +64,9 @@ def _board(spec: PoolSpec, pid: int, started: int, **changes: Any) -> Scoreboard
     return board
 
 
-def test_the_group_of_a_dead_worker_is_killed(tmp_path: Path) -> None:
-    """The leader is gone; a member it started is still there."""
+@pytest.mark.parametrize(("later", "killed"), [(0, 1), (100, 0)])
+def test_the_group_of_a_dead_worker_is_killed(tmp_path: Path, later: int, killed: int) -> None:
+    """The leader is gone; a member is still there, and it is not older than the worker was."""
     leader = subprocess.Popen(
         ["/bin/sh", "-c", "sleep 600 & echo $!"], process_group=0, stdout=subprocess.PIPE
     )
@@ -75,10 +76,12 @@ def test_the_group_of_a_dead_worker_is_killed(tmp_path: Path) -> None:
     leader.stdout.close()
     leader.wait()
     spec = _spec(tmp_path)
-    _board(spec, leader.pid, began).close()
-    assert alive(member)
-    assert kill_leftovers(spec) == 1
-    eventually(lambda: not alive(member))
+    _board(spec, leader.pid, began + later).close()
+    try:
+        assert kill_leftovers(spec) == killed
+        assert unharmed(member) if not killed else eventually(lambda: not alive(member))
+    finally:
+        end_groups([leader.pid])
 
 
 @pytest.mark.parametrize(
@@ -100,7 +103,7 @@ def test_other_processes_with_that_number_are_left(
     began = (start_time(group.pid) or 0) + changes.pop("later", 0) - changes.pop("earlier", 0)
     _board(spec, group.pid, began, **changes).close()
     assert kill_leftovers(spec) == 0
-    assert alive(group.pid)
+    assert unharmed(group.pid)
 
 
 def test_it_would_have_been_killed(tmp_path: Path, group: subprocess.Popen[bytes]) -> None:

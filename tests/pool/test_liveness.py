@@ -14,7 +14,7 @@ from orpheus.ipc.scoreboard import STUCK, Scoreboard
 from orpheus.pool.children import Child, Role
 from orpheus.pool.liveness import Liveness
 from tests.pool.harness import StartPool
-from tests.support.processes import alive
+from tests.support.processes import alive, unharmed
 from tests.support.waiting import eventually, never
 from tests.unit.ipc.children import children, pause
 
@@ -69,7 +69,7 @@ def test_a_master_that_slept_blames_nobody(tmp_path: Path) -> None:
             liveness.look(tenth * SECOND_NS // 10, [child])
         # An hour later by the clock, but nobody has run meanwhile.
         liveness.look(3600 * SECOND_NS, [child])
-        assert alive(pid)
+        assert unharmed(pid)
         for tenth in range(1, 41):
             liveness.look(3600 * SECOND_NS + tenth * SECOND_NS // 10, [child])
         eventually(lambda: not alive(pid))
@@ -85,5 +85,5 @@ def test_the_beat_of_a_predecessor_is_not_its_own(tmp_path: Path) -> None:
         for second in range(60, 120):
             liveness.look(second * SECOND_NS // 10, [child])
         assert not child.ready
-        assert alive(pid)
+        assert unharmed(pid)
     board.close()

@@ -16,7 +16,7 @@ from orpheus.ipc.process import start_time
 from orpheus.pool.children import Child, Role
 from orpheus.pool.watchdog import INTERVAL, GateWatchdog
 from tests.pool.harness import StartPool
-from tests.support.processes import alive, stopped
+from tests.support.processes import alive, stopped, unharmed
 from tests.support.waiting import eventually
 from tests.unit.ipc.children import children
 
@@ -73,7 +73,7 @@ def test_another_process_of_ours_is_killed_after_ten_seconds(tmp_path: Path) -> 
     watchdog = GateWatchdog(tmp_path / "gate")
     with _holder(tmp_path, ORPHEUS) as pid:
         _look(watchdog, 9.5)
-        assert alive(pid)
+        assert unharmed(pid)
         _look(watchdog, 1)
         eventually(lambda: _ended(pid))
     assert is_free(tmp_path / "gate")
@@ -83,7 +83,7 @@ def test_a_client_is_only_reported(tmp_path: Path) -> None:
     watchdog = GateWatchdog(tmp_path / "gate")
     with _holder(tmp_path, CLIENT) as pid:
         _look(watchdog, 60)
-        assert alive(pid)
+        assert unharmed(pid)
 
 
 def test_an_own_child_is_killed_after_two_seconds(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_an_own_child_is_killed_after_two_seconds(tmp_path: Path) -> None:
     with _holder(tmp_path, ORPHEUS) as pid:
         child = Child(Role.MAINTENANCE, pid, start_time(pid) or 0, 0)
         _look(watchdog, 1.5, {pid: child})
-        assert alive(pid)
+        assert unharmed(pid)
         _look(watchdog, 0.75, {pid: child})
         eventually(lambda: _ended(pid))
 
@@ -101,7 +101,7 @@ def test_prepare_may_migrate_for_long(tmp_path: Path) -> None:
     with _holder(tmp_path, ORPHEUS) as pid:
         child = Child(Role.PREPARE, pid, start_time(pid) or 0, 0)
         _look(watchdog, 60, {pid: child})
-        assert alive(pid)
+        assert unharmed(pid)
 
 
 def test_a_process_that_has_the_number_of_the_holder_is_left(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_process_that_has_the_number_of_the_holder_is_left(tmp_path: Path) -> 
             file.seek(8)
             file.write((record.start_time - 1).to_bytes(8, "little"))
         _look(watchdog, 60)
-        assert alive(pid)
+        assert unharmed(pid)
 
 
 def test_a_record_without_a_lock_condemns_nobody(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_record_without_a_lock_condemns_nobody(tmp_path: Path) -> None:
         (tmp_path / "gate").unlink()
         (tmp_path / "gate").write_bytes(record)
         _look(watchdog, 60)
-        assert alive(pid)
+        assert unharmed(pid)
 
 
 def test_a_busy_gate_is_no_stuck_one(tmp_path: Path) -> None:
@@ -145,4 +145,4 @@ def test_time_that_passed_without_looks_does_not_count(tmp_path: Path) -> None:
         child = Child(Role.MAINTENANCE, pid, start_time(pid) or 0, 0)
         for now in (10**12, 10**12 + 3600 * SECOND_NS):
             watchdog.look(now, {pid: child})
-        assert alive(pid)
+        assert unharmed(pid)
