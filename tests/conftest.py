@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.support.ci_guard"]
+pytest_plugins = ["tests.support.ci_guard", "tests.support.halves"]
 
 ROOT = Path(__file__).resolve().parent.parent
 

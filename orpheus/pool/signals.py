@@ -11,7 +11,7 @@ import signal
 from collections.abc import Iterable
 from types import FrameType
 
-_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_STOP = (signal.SIGTERM, signal.SIGINT)
 
 
 class Signals:
@@ -24,9 +24,10 @@ class Signals:
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
         for number in _STOP:
-            # nohup and the like: what was ignored on purpose stays ignored.
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, self._stop)
+            signal.signal(number, self._stop)
+        # Ignored by nohup on purpose. INT is ignored by every script's `&`, which means nothing.
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, self._stop)
         signal.signal(signal.SIGQUIT, self._quit)
         # A handler, even an empty one, makes Python write to the wake-up pipe.
         signal.signal(signal.SIGCHLD, self._nothing)

@@ -41,12 +41,16 @@ class Reader(threading.Thread):
 
     def run(self) -> None:
         deadline = time.monotonic() + 90
-        while (self.last is None or self.position < self.last) and time.monotonic() < deadline:
+        while not self._done() and time.monotonic() < deadline:
             try:
                 self._read_for_a_while()
             except (OSError, WebSocketException):
                 # The API is being restarted, or our own hanging up raced with a frame.
                 time.sleep(0.02)
+
+    def _done(self) -> bool:
+        # However fast the jobs are: without hanging up a few times there is nothing to see.
+        return self.last is not None and self.position >= self.last and self.connections >= 5
 
     def _read_for_a_while(self) -> None:
         url = f"{self._url}?since={self.position}"
@@ -108,7 +112,7 @@ def follow(folder: Path, jobs: int, kills: int) -> None:
             reader.last = newest
         for reader in readers:
             reader.join(60)
-        assert sum(reader.connections for reader in readers) > 10
+        assert all(reader.connections >= 5 for reader in readers)
         check(readers, newest)
 
 

@@ -60,10 +60,13 @@ def _writes_to_lifeline(pid: int) -> bool:
     """Whether `pid` has both a read end and a write end of one pipe, other than the output's."""
     ends: dict[str, set[int]] = {}
     for name in os.listdir(f"/proc/{pid}/fd"):
-        target = os.readlink(f"/proc/{pid}/fd/{name}")
-        if target.startswith("pipe:"):
+        try:
+            target = os.readlink(f"/proc/{pid}/fd/{name}")
             with open(f"/proc/{pid}/fdinfo/{name}", encoding="ascii") as file:
                 flags = int(file.read().split("flags:")[1].split()[0], 8)
+        except FileNotFoundError:
+            continue  # closed since it was listed
+        if target.startswith("pipe:"):
             ends.setdefault(target, set()).add(flags & os.O_ACCMODE)
     return any(modes == {os.O_RDONLY, os.O_WRONLY} for modes in ends.values())
 
