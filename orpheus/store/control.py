@@ -8,6 +8,7 @@ from orpheus.domain.event import JOB_CANCEL_REQUESTED, JOB_DELETED
 from orpheus.domain.job import FINAL, WAITING, JobState
 from orpheus.errors import RequestError
 from orpheus.store.transaction import Transaction
+from orpheus.store.unique_keys import holder_of
 
 _Job = tuple[str, str, JobState, int, int, str | None]
 
@@ -113,11 +114,7 @@ def _job(tx: Transaction, job_id: int) -> _Job:
 def _check_key(tx: Transaction, job_id: int, unique_key: str | None) -> None:
     if unique_key is None:
         return
-    holder = tx.connection.execute(
-        "SELECT id FROM jobs WHERE unique_key = ? AND unique_key IS NOT NULL"
-        " AND state IN ('scheduled', 'blocked', 'pending', 'in_progress')",
-        (unique_key,),
-    ).fetchone()
+    holder = holder_of(tx, unique_key)
     if holder is not None:
         raise RequestError(
             "unique_conflict",

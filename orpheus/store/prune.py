@@ -18,7 +18,7 @@ _KEYS_AT_ONCE = 1000
 _ACTIVITY_KEPT_SECONDS = 3600
 _ENDED_WORKERS_KEPT = 100
 
-# State literals, not parameters: only so do the partial indexes jobs_prune_* serve.
+# State literals, not parameters: only so is the partial index jobs_prune known to serve.
 _ENDED = {
     JobState.DONE: "SELECT id, queue, type FROM jobs WHERE state = 'done' AND finished_at < ?"
     " ORDER BY finished_at LIMIT ?",

@@ -11,19 +11,13 @@ from orpheus.domain.job import JobState, NewJob
 from orpheus.errors import RequestError
 from orpheus.store import queues
 from orpheus.store.transaction import Transaction
+from orpheus.store.unique_keys import holder_of
 
 _INSERT = """
 INSERT INTO jobs (id, type, queue, lane, state, priority, payload, max_retries, max_crashes,
                   backoff_base, backoff_cap, timeout, tags, meta, unique_key, ref,
                   created_at, run_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
-
-# The conditions are those of the index jobs_active_unique_key, word for word, so that it serves.
-_HOLDER = """
-SELECT id, state FROM jobs
-WHERE unique_key = ? AND unique_key IS NOT NULL
-  AND state IN ('scheduled', 'blocked', 'pending', 'in_progress')
 """
 
 
@@ -48,7 +42,7 @@ def submit(tx: Transaction, jobs: Sequence[NewJob], max_pending: int) -> list[Su
     in_batch: dict[str, Submitted] = {}
     for job in jobs:
         if job.unique_key is not None:
-            holder = in_batch.get(job.unique_key) or _holder(tx, job.unique_key)
+            holder = in_batch.get(job.unique_key) or _stored_holder(tx, job.unique_key)
             if holder is not None:
                 submitted.append(Submitted(holder.id, holder.state, job.ref, True))
                 continue
@@ -86,6 +80,11 @@ def _insert(tx: Transaction, fresh: Sequence[tuple[Submitted, NewJob, JobState, 
         tx.connection.executemany("INSERT INTO tags (tag, job_id) VALUES (?, ?)", tags)
 
 
+def _stored_holder(tx: Transaction, unique_key: str) -> Submitted | None:
+    found = holder_of(tx, unique_key)
+    return None if found is None else Submitted(*found, None, True)
+
+
 def _run_at(job: NewJob, now: int) -> int:
     if job.delay is not None:
         return now + job.delay
@@ -116,11 +115,6 @@ def _row(
         now,
         run_at,
     )
-
-
-def _holder(tx: Transaction, unique_key: str) -> Submitted | None:
-    row = tx.connection.execute(_HOLDER, (unique_key,)).fetchone()
-    return None if row is None else Submitted(row[0], row[1], None, True)
 
 
 def _check_room(tx: Transaction, wanted: int, max_pending: int) -> None:
