@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Outcome(StrEnum):
@@ -18,9 +18,12 @@ class Outcome(StrEnum):
     INTERRUPTED = "interrupted"
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """One leased job in the hands of a worker. `timeout` is in microseconds."""
+class Claim(NamedTuple):
+    """One leased job in the hands of a worker. `timeout` is in microseconds.
+
+    A tuple, because hundreds are made at a time inside the gate, where a frozen dataclass takes
+    five times as long.
+    """
 
     attempt_id: int
     job_id: int

@@ -5,8 +5,9 @@ Made by `handlers.prepare`, stored by `store.submit`. Never reads a clock or tou
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 
@@ -54,14 +55,17 @@ class NewJob:
 
     def to_wire(self) -> list[Any]:
         """Plain JSON for the writer's socket, fields in order."""
-        return list(astuple(self))
+        return list(_values(self))
 
     @classmethod
     def from_wire(cls, values: list[Any]) -> NewJob:
         """The inverse of `to_wire`, after a trip through JSON."""
-        named = dict(zip(_FIELDS, values, strict=True))
-        named["tags"] = tuple(named["tags"])
-        return cls(**named)
+        if len(values) != len(_FIELDS):
+            raise ValueError(f"a job has {len(_FIELDS)} arguments, not {len(values)}")
+        # JSON made a list of the tuple.
+        return cls(*values[:_TAGS], tuple(values[_TAGS]), *values[_TAGS + 1 :])
 
 
 _FIELDS = tuple(field.name for field in fields(NewJob))
+_TAGS = _FIELDS.index("tags")
+_values = attrgetter(*_FIELDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -96,10 +97,11 @@ def _write(tx: Transaction, worker: WorkerIdentity, claims: Sequence[Claim]) -> 
         ],
     )
     for claim in claims:
-        tx.counters.move(claim.queue, claim.type, JobState.PENDING, JobState.IN_PROGRESS)
         tx.events.state(
             claim.job_id, claim.type, claim.queue, JobState.IN_PROGRESS, claim.number, "claimed"
         )
+    for (queue, type_), n in Counter((claim.queue, claim.type) for claim in claims).items():
+        tx.counters.move(queue, type_, JobState.PENDING, JobState.IN_PROGRESS, n)
 
 
 def _lanes_json(lanes: tuple[str, ...]) -> str:

@@ -7,18 +7,30 @@ import sqlite3
 from orpheus.domain.event import STATE_EVENTS
 from orpheus.domain.job import JobState
 
-_Row = tuple[
-    str, int | None, str | None, str | None, str | None, int | None, str | None, str | None
+Row = tuple[
+    int,
+    str,
+    int | None,
+    str | None,
+    str | None,
+    str | None,
+    int | None,
+    str | None,
+    str | None,
 ]
+
+# Plain strings: sqlite3 takes a detour to bind a subclass such as StrEnum's members.
+_NAMES = {state: (str(event), state.value) for state, event in STATE_EVENTS.items()}
 
 
 class EventRows:
-    """Gathers the events of one transaction, in order."""
+    """Gathers the events of one transaction, in order. `now` is in microseconds."""
 
-    __slots__ = ("_rows",)
+    __slots__ = ("_now", "_rows")
 
-    def __init__(self) -> None:
-        self._rows: list[_Row] = []
+    def __init__(self, now: int) -> None:
+        self._now = now
+        self._rows: list[Row] = []
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -34,7 +46,8 @@ class EventRows:
         data: str | None = None,
     ) -> None:
         """A job reached a state. `data` is a JSON object as text, merged into the frame."""
-        self._rows.append((STATE_EVENTS[state], job_id, type_, queue, state, attempt, reason, data))
+        event, name = _NAMES[state]
+        self._rows.append((self._now, event, job_id, type_, queue, name, attempt, reason, data))
 
     def job(
         self,
@@ -48,17 +61,17 @@ class EventRows:
         data: str | None = None,
     ) -> None:
         """Something else happened to a job (`job.progress`, `job.deleted`, ...)."""
-        self._rows.append((event, job_id, type_, queue, state, attempt, reason, data))
+        self._rows.append((self._now, event, job_id, type_, queue, state, attempt, reason, data))
 
     def other(self, event: str, queue: str | None = None, data: str | None = None) -> None:
         """A fact that is not about one job (workers, queues, pruning)."""
-        self._rows.append((event, None, None, queue, None, None, None, data))
+        self._rows.append((self._now, event, None, None, queue, None, None, None, data))
 
-    def flush(self, connection: sqlite3.Connection, now: int) -> None:
+    def flush(self, connection: sqlite3.Connection) -> None:
         if self._rows:
             connection.executemany(
                 "INSERT INTO events"
                 " (at, event, job_id, type, queue, state, attempt, reason, data)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [(now, *row) for row in self._rows],
+                self._rows,
             )

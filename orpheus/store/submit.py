@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -66,14 +67,17 @@ def _insert(tx: Transaction, fresh: Sequence[tuple[Submitted, NewJob, JobState, 
     rows = []
     for one, job, state, run_at in fresh:
         rows.append(_row(one.id, job, state, tx.now, run_at))
-        tags.extend((tag, one.id) for tag in dict.fromkeys(job.tags))
-        tx.counters.move(job.queue, job.type, None, state)
-        tx.totals.add("jobs_submitted", job.queue, job.type)
+        if job.tags:
+            tags.extend((tag, one.id) for tag in dict.fromkeys(job.tags))
         due = None
         if state is JobState.SCHEDULED:
             due = f'{{"run_at":"{to_rfc3339(run_at)}"}}'
         tx.events.state(one.id, job.type, job.queue, state, 0, "submitted", due)
-    queues.ensure(tx, {job.queue for _, job, _, _ in fresh})
+    groups = Counter((job.queue, job.type, state) for _, job, state, _ in fresh)
+    for (queue, type_, state), n in groups.items():
+        tx.counters.move(queue, type_, None, state, n)
+        tx.totals.add("jobs_submitted", queue, type_, value=n)
+    queues.ensure(tx, {queue for queue, _, _ in groups})
     tx.connection.executemany(_INSERT, rows)
     tx.activity.add("submitted", len(rows))
     if tags:
@@ -100,7 +104,7 @@ def _row(
         job.type,
         job.queue,
         job.lane,
-        state,
+        state.value,
         job.priority,
         job.payload,
         job.max_retries,

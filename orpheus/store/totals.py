@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 from orpheus.clock import SECOND_US
 from orpheus.domain.histogram import bucket_label
@@ -22,13 +23,14 @@ class TotalDeltas:
     ) -> None:
         self._deltas[name, queue, type_, label] += value
 
-    def observe(self, name: str, queue: str, type_: str, seconds: float) -> None:
-        """One observation of the histogram `name` (`wait_seconds`, `run_seconds`)."""
-        seconds = max(seconds, 0.0)
+    def observe(self, name: str, queue: str, type_: str, seconds: Sequence[float]) -> None:
+        """Observations of the histogram `name` (`wait_seconds`, `run_seconds`)."""
         deltas = self._deltas
-        deltas[f"{name}_bucket", queue, type_, bucket_label(seconds)] += 1
-        deltas[f"{name}_sum", queue, type_, ""] += seconds
-        deltas[f"{name}_count", queue, type_, ""] += 1
+        bucket = f"{name}_bucket"
+        for label, count in Counter(map(bucket_label, seconds)).items():
+            deltas[bucket, queue, type_, label] += count
+        deltas[f"{name}_sum", queue, type_, ""] += sum(seconds)
+        deltas[f"{name}_count", queue, type_, ""] += len(seconds)
 
     def flush(self, connection: sqlite3.Connection) -> None:
         if self._deltas:

@@ -24,14 +24,17 @@ class Transaction:
     counters: CounterDeltas = field(default_factory=CounterDeltas)
     totals: TotalDeltas = field(default_factory=TotalDeltas)
     activity: Activity = field(default_factory=Activity)
-    events: EventRows = field(default_factory=EventRows)
+    events: EventRows = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.events = EventRows(self.now)
 
     def flush(self) -> None:
         """Write what was gathered. Called once, right before the commit."""
         self.counters.flush(self.connection)
         self.totals.flush(self.connection)
         self.activity.flush(self.connection, self.now)
-        self.events.flush(self.connection, self.now)
+        self.events.flush(self.connection)
 
     def next_id(self, table: str) -> int:
         """The first id never given in an AUTOINCREMENT table.
