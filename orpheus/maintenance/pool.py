@@ -36,9 +36,9 @@ class Pool:
         return int(self.settings.lease_seconds * SECOND_NS)
 
     @contextmanager
-    def write(self) -> Iterator[Transaction]:
+    def write(self, *, synced: bool = True) -> Iterator[Transaction]:
         """A write transaction; StoreBusy when the gate stays shut for 2 s."""
-        with self.database.write(_GATE_TIMEOUT) as tx:
+        with self.database.write(_GATE_TIMEOUT, synced=synced) as tx:
             yield tx
 
     def living(self) -> list[Slot]:

@@ -43,7 +43,7 @@ class Renewals:
         if self._last and now - self._last > 2 * self.interval:
             self._unbroken_since = now
         living = [slot.worker_id for slot in self._pool.living()]
-        with self._pool.write() as tx:
+        with self._pool.write(synced=False) as tx:
             renew(tx, living, self._pool.lease)
         self._last = now
 
@@ -57,7 +57,7 @@ class Renewals:
         }
         new = {attempt: at for attempt, at in running.items() if attempt not in self._marked}
         if new:
-            with self._pool.write() as tx:
+            with self._pool.write(synced=False) as tx:
                 mark_started(tx, new)
             self._pool.ring_feeds()
         self._marked = set(running)
@@ -66,7 +66,7 @@ class Renewals:
         """Note in the database which workers take no more jobs."""
         new = {slot.worker_id for slot in self._pool.living()} - self._draining
         if self._pool.board.draining and new:
-            with self._pool.write() as tx:
+            with self._pool.write(synced=False) as tx:
                 for worker_id in new:
                     workers.drain(tx, worker_id)
             self._draining |= new

@@ -17,6 +17,7 @@ from typing import Literal
 
 from orpheus.clock import SECOND_NS, Clock
 from orpheus.errors import ConfigurationError
+from orpheus.ipc.locks import ORPHEUS
 from orpheus.ipc.process import register_fork_guard
 from orpheus.settings import Settings
 from orpheus.store.gate import Gate, classify
@@ -109,21 +110,28 @@ def connect_readonly(path: Path) -> sqlite3.Connection:
 class Database:
     """The one read-write connection of a process, and its gate."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock, kind: int = ORPHEUS) -> None:
         self._clock = clock
         self._pid = os.getpid()
-        self.gate = Gate(settings.gate_path, settings.locks_dir / "turn", clock)
+        self.gate = Gate(settings.gate_path, settings.locks_dir / "turn", clock, kind)
         # In the gate: the first connection may have a log to recover, and the last one that closes
         # removes it; beside either, SQLite answers "locked".
         with self.gate.held():
             self.connection = connect(settings.database_path, settings.durability)
         self._figures_due = 0
+        self._full = settings.durability == "full"
+        self._synced = True
 
     @contextmanager
-    def write(self, timeout: float | None = None) -> Iterator[Transaction]:
-        """One write transaction inside the gate; see `Gate.transaction` for what it raises."""
+    def write(self, timeout: float | None = None, *, synced: bool = True) -> Iterator[Transaction]:
+        """One write transaction inside the gate; see `Gate.transaction` for what it raises.
+
+        `synced=False` is for what a power cut makes void anyway (claims, renewals): it may be
+        lost with the claimant, never torn, and the next synced commit of anybody covers it.
+        """
         if os.getpid() != self._pid:
             raise RuntimeError("a database connection was carried across a fork")
+        self._set_synced(synced)
         with self.gate.transaction(self.connection, timeout):
             transaction = Transaction(self.connection, self._clock.now(), self._clock.monotonic())
             yield transaction
@@ -135,6 +143,12 @@ class Database:
         with self.gate.held():
             close(self.connection)
         self.gate.close()
+
+    def _set_synced(self, synced: bool) -> None:
+        if self._full and synced is not self._synced:
+            # Has no effect inside a transaction, so it comes before.
+            self.connection.execute(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
+            self._synced = synced
 
     def _add_figures(self, transaction: Transaction) -> None:
         """Publish how long this process waited for the gate, now and then, with other writes."""

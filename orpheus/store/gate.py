@@ -16,7 +16,7 @@ from pathlib import Path
 
 from orpheus.clock import SECOND_NS, Clock
 from orpheus.errors import StoreBusy, StoreFailed, StoreFull
-from orpheus.ipc.locks import Turnstile
+from orpheus.ipc.locks import ORPHEUS, Turnstile
 from orpheus.log import get_logger
 
 _LONG_HOLD_NS = SECOND_NS // 20
@@ -26,8 +26,8 @@ _log = get_logger("store.gate")
 class Gate:
     """The gate of one data folder, as one process uses it. Descriptors are opened on first use."""
 
-    def __init__(self, gate_path: Path, turn_path: Path, clock: Clock) -> None:
-        self._turnstile = Turnstile(turn_path, gate_path)
+    def __init__(self, gate_path: Path, turn_path: Path, clock: Clock, kind: int = ORPHEUS) -> None:
+        self._turnstile = Turnstile(turn_path, gate_path, kind)
         self._clock = clock
         self.waited_ns = 0
         self.entries = 0

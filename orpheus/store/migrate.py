@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from functools import cache
 from importlib import resources
 
 from orpheus.clock import Clock
 from orpheus.errors import ConfigurationError, OrpheusError, StoreBusy
+from orpheus.ipc.locks import ORPHEUS
 from orpheus.log import get_logger
 from orpheus.settings import Settings
 from orpheus.store import database
@@ -21,23 +23,26 @@ _GATE_TIMEOUT = 30.0
 _log = get_logger("store.migrate")
 
 
-def migrate(settings: Settings, clock: Clock) -> int:
+def migrate(
+    settings: Settings, clock: Clock, kind: int = ORPHEUS, timeout: float | None = _GATE_TIMEOUT
+) -> int:
     """Apply what is missing and return the schema version.
 
+    `kind` and `timeout` are the gate's; a process with user code has no alarm clock to wait with.
     Raises ConfigurationError where the file is no database, belongs to a newer Orpheus, or
     SQLite is too old; StoreBusy where another program holds the file for half a minute.
     """
     database.check_engine()
-    gate = Gate(settings.gate_path, settings.locks_dir / "turn", clock)
+    gate = Gate(settings.gate_path, settings.locks_dir / "turn", clock, kind)
     try:
         # Opened inside the gate: while another program creates the file, recovers its log or
         # closes it, SQLite answers "locked" even to who only looks.
-        with gate.held(_GATE_TIMEOUT):
+        with gate.held(timeout):
             connection = database.connect(settings.database_path, settings.durability)
         try:
-            with gate.held(_GATE_TIMEOUT):
+            with gate.held(timeout):
                 _use_wal(connection)
-            return _apply(connection, gate, settings)
+            return _apply(connection, gate, settings, timeout)
         finally:
             with gate.held():
                 database.close(connection)
@@ -56,6 +61,20 @@ def latest_version() -> int:
     return _migrations()[-1][0]
 
 
+@cache
+def own_tables() -> frozenset[str]:
+    """The names of everything the schema has: what belongs to Orpheus in a shared file."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        for _, _, script in _migrations():
+            for statement in statements(script):
+                connection.execute(statement)
+        rows = connection.execute("SELECT name FROM sqlite_master")
+        return frozenset(name.lower() for (name,) in rows)
+    finally:
+        connection.close()
+
+
 def statements(script: str) -> Iterator[str]:
     """The statements of a script one by one: executescript() would end our transaction."""
     statement = ""
@@ -68,9 +87,11 @@ def statements(script: str) -> Iterator[str]:
         raise ValueError(f"unfinished statement in a migration: {statement.strip()[:60]}")
 
 
-def _apply(connection: sqlite3.Connection, gate: Gate, settings: Settings) -> int:
+def _apply(
+    connection: sqlite3.Connection, gate: Gate, settings: Settings, timeout: float | None
+) -> int:
     for version, name, script in _migrations():
-        with gate.transaction(connection, _GATE_TIMEOUT):
+        with gate.transaction(connection, timeout):
             current = int(connection.execute("PRAGMA user_version").fetchone()[0])
             if current > latest_version():
                 raise ConfigurationError(

@@ -58,7 +58,7 @@ class RunContext:
         self._clock = clock
         self._deadline = deadline
         self._deadline_mono = slot.deadline_mono
-        self._log = RunLog(claim, sink, clock)
+        self._log: RunLog | None = None
         self._progress_due = 0
         self._unsent: tuple[dict[str, object], str] | None = None
 
@@ -84,6 +84,8 @@ class RunContext:
 
     @property
     def log(self) -> RunLog:
+        if self._log is None:
+            self._log = RunLog(self._claim, self._sink, self._clock)
         return self._log
 
     def check(self) -> None:
@@ -95,7 +97,7 @@ class RunContext:
     def progress(self, current: float, total: float = 1, message: str = "") -> None:
         value = _share(current, total)
         if value is None:
-            self._log.warning("progress needs two finite numbers, the total above 0; ignored")
+            self.log.warning("progress needs two finite numbers, the total above 0; ignored")
             return
         fields: dict[str, object] = {"value": value, "current": current, "total": total}
         self._unsent = (fields, clean(message, _MAX_PROGRESS_MESSAGE))

@@ -17,13 +17,10 @@ from orpheus.domain.attempt import Claim, Outcome
 from orpheus.domain.outcome import AttemptError, FinishedAttempt
 from orpheus.errors import InvalidRequest
 from orpheus.handlers.registry import JobType
-from orpheus.handlers.strict_json import dump_json, parse_json
 from orpheus.worker.context import OutputSink, RunContext
 from orpheus.worker.failure import Refused, failure_of
+from orpheus.worker.result import to_json
 from orpheus.worker.soft_stop import SlotWords, SoftStop, call_user
-from orpheus.worker.text import clean
-
-MAX_RESULT_BYTES = 1024 * 1024
 
 _NS_PER_US = 1000
 
@@ -95,29 +92,7 @@ def _failed(error: BaseException, soft_stop: SoftStop) -> _Ending:
 
 def _returned(value: object) -> _Ending:
     try:
-        return Outcome.DONE, _to_json(value), None
+        return Outcome.DONE, to_json(value), None
     except Refused as refusal:
         outcome, problem = failure_of(refusal, None)
         return outcome, None, problem
-
-
-def _to_json(value: object) -> str:
-    """The result's text. What we could not read again strictly is no result."""
-    try:
-        text = dump_json(value)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise Refused("result_not_json", f"the result is not JSON: {clean(error, 500)}") from None
-    except BaseException as error:  # a dict of the user's own class can raise anything
-        message = f"the result is not JSON: reading it raised {type(error).__name__}"
-        raise Refused("result_not_json", message) from None
-    if len(text) > MAX_RESULT_BYTES:
-        raise Refused(
-            "result_too_large",
-            f"the result is {len(text)} bytes of JSON, at most {MAX_RESULT_BYTES} are kept; "
-            "store it elsewhere and return where",
-        )
-    try:
-        parse_json(text.encode("ascii"))
-    except InvalidRequest as error:
-        raise Refused("result_not_json", f"the result is not JSON: {error.detail}") from None
-    return text

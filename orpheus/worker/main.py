@@ -19,7 +19,7 @@ from orpheus.handlers.loader import load_registry
 from orpheus.ipc.doorbell import Doorbell, worker_bell
 from orpheus.ipc.locks import FileLock
 from orpheus.ipc.output import encode_record, write_record
-from orpheus.ipc.process import close_in_forks, start_time
+from orpheus.ipc.process import close_in_forks, keep_one_thread, start_time
 from orpheus.ipc.scoreboard import ALIVE, Scoreboard, Slot
 from orpheus.ipc.seats import WorkerSeat
 from orpheus.log import bind, get_logger
@@ -39,6 +39,7 @@ _log = get_logger("worker.main")
 def main(seat: WorkerSeat, settings: Settings) -> int:
     """Work until TERM; the exit code. Raises ProgramError where it cannot go on."""
     bind(role="worker", pool=seat.pool)
+    keep_one_thread()
     clock = SystemClock()
     board = Scoreboard.open(seat.board_path)
     slot = board.slots[seat.slot_index]

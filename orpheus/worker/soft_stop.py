@@ -10,6 +10,9 @@ Used by `execute`; the sync lane looks at `raised`. Never settles, never ends th
 from __future__ import annotations
 
 import signal
+
+# The C function: the one of `signal` tries to make an enum member of every handler, 5 µs a job.
+from _signal import getsignal as handler_of  # type: ignore[import-not-found]
 from collections.abc import Callable
 from types import FrameType
 from typing import Protocol, TypeVar
@@ -52,18 +55,21 @@ class SoftStop:
 
     def __init__(self, slot: SlotWords) -> None:
         self._slot = slot
+        # One object: a bound method is a new one at each look.
+        self._handler = self.on_signal
         self.raised = False
         self.outcome: Outcome | None = None
 
     def install(self) -> None:
         """Take the signal. Main thread only."""
-        signal.signal(SOFT_STOP, self.on_signal)
+        signal.signal(SOFT_STOP, self._handler)
 
     def arm(self, attempt_id: int) -> None:
         """User code of this attempt comes next."""
         self.outcome = None
-        # Again for each attempt: the last handler may have set its own.
-        self.install()
+        # Looked at for each attempt: the last handler may have set its own.
+        if handler_of(SOFT_STOP) is not self._handler:
+            self.install()
         self._slot.armed = attempt_id
 
     def disarm(self) -> None:

@@ -93,7 +93,8 @@ class SyncLane:
         """One turn; None where the store could not be written and everything is kept."""
         batch = Batch.of(self._finished)
         try:
-            with self.database.write() as tx:
+            # A turn that only claims need not survive a power cut: its claimant does not either.
+            with self.database.write(synced=bool(self._finished)) as tx:
                 result = turn(tx, self.worker, batch, self._give_back, room, self.rng)
         except StoreBusy as error:
             _log.warning("cannot settle now; results are kept", error=str(error))

@@ -15,7 +15,7 @@ import pytest
 
 from orpheus import Context, JobCancelled, JobTimedOut, PermanentError, job
 from orpheus.domain.attempt import Outcome
-from orpheus.worker.execute import MAX_RESULT_BYTES
+from orpheus.worker.result import MAX_RESULT_BYTES
 from tests.worker.attempts import ATTEMPT_ID, MONOTONIC, WALL, Attempt, error_of, signals_restored
 
 
