@@ -72,6 +72,14 @@ class StoreFull(StoreBusy):
     """The disk is full: nothing was written, and what was asked for may be tried again."""
 
 
+class StatementRefused(OrpheusError):
+    """A statement given to a submit's `also` may not run inside the write gate."""
+
+
+class StatementTooSlow(OrpheusError):
+    """The statements of a submit's `also` took longer than they may hold the write gate."""
+
+
 class ForkRefused(OrpheusError):
     """A fork was attempted in a process that has a database connection or a second thread."""
 

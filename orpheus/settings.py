@@ -157,6 +157,11 @@ def prepare_data_dir(settings: Settings) -> None:
     Raises ConfigurationError where that is not possible.
     """
     os.umask(0o077)
+    make_data_folders(settings)
+
+
+def make_data_folders(settings: Settings) -> None:
+    """`prepare_data_dir` for a process that is not ours, whose umask must stay as it is."""
     folders = (
         settings.data_dir,
         settings.locks_dir,

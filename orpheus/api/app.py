@@ -14,10 +14,12 @@ from importlib.metadata import version
 
 import anyio
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from orpheus.api import pages, problems
 from orpheus.api.access import Access
 from orpheus.api.bodies import Bodies
+from orpheus.api.express import Express
 from orpheus.api.health import Health
 from orpheus.api.metrics import Metrics
 from orpheus.api.routes import jobs, live, operations, submit, system
@@ -26,7 +28,7 @@ from orpheus.api.services import Services
 from orpheus.api.sockets import Clients
 from orpheus.api.topics import load_topic
 from orpheus.api.writer_client import WriterClient
-from orpheus.clock import Clock, SystemClock
+from orpheus.clock import Clock
 from orpheus.feed.feed import Feed
 from orpheus.handlers.registry import Registry
 from orpheus.ipc.doorbell import feed_bell
@@ -41,11 +43,10 @@ def create_app(
     settings: Settings,
     registry: Registry,
     writer: WriterClient,
-    clock: Clock | None = None,
-    on_failure: Callable[[], None] = lambda: None,
+    clock: Clock,
+    on_failure: Callable[[], None],
 ) -> FastAPI:
-    """The ASGI application. `on_failure` is called when it can no longer do its work."""
-    clock = clock or SystemClock()
+    """The routes; `front` guards them. `on_failure` is called when it can no longer do its work."""
     reads = Reads(settings.database_path, clock)
     metrics = Metrics()
     writer.observe = metrics.store.observe
@@ -75,20 +76,19 @@ def create_app(
         app.include_router(router)
     pages.mount_static(app)
     problems.install(app, routers)
-    _add_middlewares(app, services, clock)
     return app
 
 
-def _add_middlewares(app: FastAPI, services: Services, clock: Clock) -> None:
-    """Each one added wraps those before it: the last is the first to see a request."""
+def front(app: FastAPI, clock: Clock) -> ASGIApp:
+    """What the server calls: the app behind its guards, each wrapping those before it."""
+    services: Services = app.state.services
     settings = services.settings
-    app.add_middleware(Bodies)
+    inner: ASGIApp = Bodies(Express(app, submit.router))
     if settings.token is not None:
-        app.add_middleware(TokenGuard, token=settings.token.get_secret_value())
-    app.add_middleware(OriginGuard, allowed=settings.allowed_origins)
-    app.add_middleware(HostGuard, allowed=settings.allowed_hosts)
-    app.add_middleware(SecurityHeaders)
-    app.add_middleware(Access, clock=clock, metrics=services.metrics.http)
+        inner = TokenGuard(inner, settings.token.get_secret_value())
+    inner = OriginGuard(inner, settings.allowed_origins)
+    inner = HostGuard(inner, settings.allowed_hosts)
+    return Access(SecurityHeaders(inner), clock, services.metrics.http)
 
 
 @asynccontextmanager

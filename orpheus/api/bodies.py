@@ -6,9 +6,9 @@ a limit. Counts what arrives, whatever the headers claim.
 
 from __future__ import annotations
 
-import anyio
-from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect
+import asyncio
+
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -23,6 +23,9 @@ READ_SECONDS = 10.0
 
 # After these the rest of the body is still on its way, so the connection is of no more use.
 _CLOSE = {"Connection": "close"}
+_BODY = "body"
+
+Headers = dict[bytes, bytes]
 
 
 class Bodies:
@@ -33,7 +36,7 @@ class Bodies:
         self._read_seconds = read_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not _has_body(headers := Headers(scope=scope)):
+        if scope["type"] != "http" or not _has_body(headers := _headers(scope)):
             await self.app(scope, receive, send)
             return
         try:
@@ -44,17 +47,18 @@ class Bodies:
             return
         except ClientDisconnect:
             return
+        scope.setdefault("state", {})[_BODY] = body
         await self.app(scope, _replay(body, receive), send)
 
     async def _read(self, receive: Receive, headers: Headers, limit: int) -> bytes:
-        declared = headers.get("content-length", "0")
-        if declared.isascii() and declared.isdigit() and int(declared[:20]) > limit:
+        declared = headers.get(b"content-length", b"0")
+        if declared.isdigit() and int(declared[:20]) > limit:
             raise _too_large(limit)
         pieces: list[bytes] = []
         size = 0
         more = True
         try:
-            with anyio.fail_after(self._read_seconds):
+            async with asyncio.timeout(self._read_seconds):
                 while more:
                     message = await receive()
                     if message["type"] == "http.disconnect":
@@ -73,8 +77,19 @@ class Bodies:
         return b"".join(pieces)
 
 
+def body_of(request: Request) -> bytes:
+    """The whole body of a request that came through `Bodies`; empty where it has none."""
+    body: bytes = request.scope["state"].get(_BODY, b"")
+    return body
+
+
+def _headers(scope: Scope) -> Headers:
+    """By name; of repeated ones the first counts."""
+    return dict(reversed(scope["headers"]))
+
+
 def _has_body(headers: Headers) -> bool:
-    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+    return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
 
 
 def _limit(scope: Scope) -> int:
@@ -82,10 +97,11 @@ def _limit(scope: Scope) -> int:
 
 
 def _check_type(scope: Scope, headers: Headers) -> None:
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type == "application/json":
+    media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if media_type == b"application/json":
         return
-    url = f"{scope.get('scheme', 'http')}://{headers.get('host', '127.0.0.1:8000')}"
+    host = headers.get(b"host", b"127.0.0.1:8000").decode("latin-1")
+    url = f"{scope.get('scheme', 'http')}://{host}"
     example = '{"type": "sum_range", "payload": {"n": 100}}'
     raise RequestError(
         "unsupported_media_type",

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from orpheus.api import server_log
-from orpheus.api.app import create_app
+from orpheus.api.app import create_app, front
 from orpheus.api.security import is_loopback_bind
 from orpheus.api.services import Services
 from orpheus.api.sockets import MAX_MESSAGE_BYTES
@@ -63,7 +63,7 @@ def _serve(settings: Settings, listener: socket.socket, writer: WriterProcess) -
     registry = load_registry(settings)
     client = WriterClient(writer.socket, clock, writer.kill, lambda: server.fail())
     app = create_app(settings, registry, client, clock, lambda: server.fail())
-    server = _Server(app)
+    server = _Server(front(app, clock), app.state.services)
     host, port = listener.getsockname()[:2]
     _log.info("listening", url=f"http://{host}:{port}", data_dir=str(settings.data_dir))
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
@@ -74,9 +74,9 @@ def _serve(settings: Settings, listener: socket.socket, writer: WriterProcess) -
 class _Server(uvicorn.Server):
     """uvicorn, told how Orpheus starts and stops."""
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: ASGIApp, services: Services) -> None:
         self.failed = False
-        self._services: Services = app.state.services
+        self._services = services
         config = uvicorn.Config(
             app,
             loop="uvloop",

@@ -53,10 +53,16 @@ class HttpMetrics:
             ["method", "route", "code"],
             registry=registry,
         )
+        # Found once each; as few as there are series.
+        self._children: dict[tuple[str, str, int], Histogram] = {}
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         method = method if method in _METHODS else "other"
-        self._seconds.labels(method, route, str(status)).observe(seconds)
+        child = self._children.get((method, route, status))
+        if child is None:
+            child = self._seconds.labels(method, route, str(status))
+            self._children[method, route, status] = child
+        child.observe(seconds)
 
 
 class SocketMetrics:

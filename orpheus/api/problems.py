@@ -84,22 +84,34 @@ def problem(
     return response
 
 
+Expected = RequestError | StoreBusy | StoreFailed
+
+
+def expected(scope: Scope, error: Expected) -> Response:
+    """The response for what routes raise on purpose."""
+    if isinstance(error, RequestError):
+        errors = error.errors if isinstance(error, InvalidRequest) else ()
+        return problem(scope, error.code, error.detail, errors)
+    return problem(scope, "store_busy", f"{error}; try again shortly")
+
+
 def install(app: FastAPI, routers: Sequence[APIRouter]) -> None:
     """Make every error of the app a problem document; `routers` are where its routes are."""
 
     @app.exception_handler(RequestError)
-    async def _(request: Request, error: RequestError) -> Response:
-        errors = error.errors if isinstance(error, InvalidRequest) else ()
-        return problem(request.scope, error.code, error.detail, errors)
-
     @app.exception_handler(StoreBusy)
     @app.exception_handler(StoreFailed)
-    async def _(request: Request, error: Exception) -> Response:
-        return problem(request.scope, "store_busy", f"{error}; try again shortly")
+    async def _(request: Request, error: Expected) -> Response:
+        return expected(request.scope, error)
 
     @app.exception_handler(RequestValidationError)
     async def _(request: Request, error: RequestValidationError) -> Response:
         return _invalid(request.scope, error)
+
+    @app.exception_handler(Exception)
+    async def _(request: Request, error: Exception) -> Response:
+        """`api.access` logs it."""
+        return problem(request.scope, "internal", "see the log for this request_id")
 
     routes = [*app.routes, *(route for router in routers for route in router.routes)]
 

@@ -1,13 +1,12 @@
 """Rows of the database in the shapes of the contract.
 
-The one place where columns become fields: times as RFC 3339, durations as seconds, JSON text as
-values. Used by the routes, the pages and the dashboard topics. `api.schemas` has the same shapes as
-models, for the OpenAPI document and the tests.
+Here, and for jobs in `store.job_shape`, columns become fields: times as RFC 3339, durations as
+seconds, JSON text as values. Used by the routes, the pages and the dashboard topics. `api.schemas`
+has the same shapes as models, for the OpenAPI document and the tests.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,9 +17,10 @@ from orpheus.clock import SECOND_US, to_rfc3339
 from orpheus.domain.job import JobState
 from orpheus.handlers.registry import JobType
 from orpheus.settings import Settings
+from orpheus.store.job_shape import Row, job_view, row_view
 from orpheus.store.reads_figures import QueueFigures, Summary, WorkerFigures
 
-Row = sqlite3.Row | Mapping[str, Any]
+__all__ = ["job_view", "row_view"]
 
 
 def json_response(
@@ -28,84 +28,6 @@ def json_response(
 ) -> Response:
     """JSON with a newline at its end."""
     return Response(to_json(value) + b"\n", status, headers, "application/json")
-
-
-def job_view(row: Row, attempts: str | None = None) -> dict[str, Any]:
-    """A whole job. `attempts` is the JSON array `store.reads` makes; None: it has none yet."""
-    error = row["error"]
-    return {
-        "id": row["id"],
-        "type": row["type"],
-        "queue": row["queue"],
-        "state": row["state"],
-        "priority": row["priority"],
-        "payload": from_json(row["payload"]),
-        "result": _json(row["result"]),
-        "error": None if error is None else from_json(error),
-        **_middle(row),
-        "meta": from_json(row["meta"]),
-        **_end(row),
-        "attempts": [] if attempts is None else [_attempt(item) for item in from_json(attempts)],
-    }
-
-
-def row_view(row: Row) -> dict[str, Any]:
-    """A job as lists show it: without payload, result, meta, attempts and the traceback."""
-    error = _json(row["error"])
-    if error is not None:
-        error.pop("traceback", None)
-    return {
-        "id": row["id"],
-        "type": row["type"],
-        "queue": row["queue"],
-        "state": row["state"],
-        "priority": row["priority"],
-        "error": error,
-        **_middle(row),
-        **_end(row),
-    }
-
-
-def _middle(row: Row) -> dict[str, Any]:
-    return {
-        "attempt": row["attempt"],
-        "retries": row["retries"],
-        "crashes": row["crashes"],
-        "max_retries": row["max_retries"],
-        "max_crashes": row["max_crashes"],
-        "progress": _json(row["progress"]),
-        "tags": from_json(row["tags"]),
-    }
-
-
-def _end(row: Row) -> dict[str, Any]:
-    return {
-        "unique_key": row["unique_key"],
-        "ref": row["ref"],
-        "depends_on": [],
-        "created_at": to_rfc3339(row["created_at"]),
-        "run_at": to_rfc3339(row["run_at"]),
-        "started_at": _time(row["started_at"]),
-        "finished_at": _time(row["finished_at"]),
-        "timeout": row["timeout"] / SECOND_US,
-        "worker": row["worker"],
-        "cancel_requested": bool(row["cancel_requested"]),
-    }
-
-
-def _attempt(values: list[Any]) -> dict[str, Any]:
-    number, worker, pid, claimed_at, started_at, finished_at, outcome, error, exit_ = values
-    return {
-        "attempt": number,
-        "worker": worker,
-        "pid": pid,
-        "claimed_at": to_rfc3339(claimed_at),
-        "started_at": _time(started_at),
-        "finished_at": _time(finished_at),
-        "outcome": outcome,
-        "error": error,
-        "exit": exit_,
-    }
 
 
 def log_view(row: Row) -> dict[str, Any]:
@@ -188,11 +110,3 @@ def age(since: int | None, now: int) -> float | None:
 
 def _or(value: float | None, default: float) -> float:
     return default if value is None else value
-
-
-def _time(value: int | None) -> str | None:
-    return None if value is None else to_rfc3339(value)
-
-
-def _json(text: str | None) -> Any:
-    return None if text is None else from_json(text)

@@ -11,10 +11,10 @@ import hmac
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orpheus.api.problems import problem
@@ -33,13 +33,14 @@ _POLICY = "; ".join(
         "trusted-types 'none'",
     )
 )
-_HEADERS = {
-    "Content-Security-Policy": _POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
+# As they go out: they are part of every answer.
+_HEADERS = (
+    (b"content-security-policy", _POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?")
 _DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 _SAFE_METHODS = ("GET", "HEAD")
@@ -62,14 +63,14 @@ class _Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
-            refusal = self.refuse(scope, Headers(scope=scope))
+            refusal = self.refuse(scope)
             if refusal is not None:
                 response = problem(scope, refusal.code, refusal.detail, headers=refusal.headers)
                 await response(scope, receive, send)
                 return
         await self.app(scope, receive, send)
 
-    def refuse(self, scope: Scope, headers: Headers) -> Refusal | None:
+    def refuse(self, scope: Scope) -> Refusal | None:
         raise NotImplementedError
 
 
@@ -80,8 +81,8 @@ class HostGuard(_Guard):
         super().__init__(app)
         self._allowed = {"localhost", *(name.lower() for name in allowed)}
 
-    def refuse(self, scope: Scope, headers: Headers) -> Refusal | None:
-        hosts = headers.getlist("host")
+    def refuse(self, scope: Scope) -> Refusal | None:
+        hosts = _values(scope, b"host")
         if len(hosts) == 1 and (match := _AUTHORITY.fullmatch(hosts[0])):
             name = match[1].lower().strip("[]")
             if name in self._allowed or hosts[0].lower() in self._allowed or _is_loopback(name):
@@ -99,10 +100,13 @@ class OriginGuard(_Guard):
         super().__init__(app)
         self._allowed = {origin.lower().rstrip("/") for origin in allowed}
 
-    def refuse(self, scope: Scope, headers: Headers) -> Refusal | None:
-        origins = headers.getlist("origin")
-        ours = all(self._is_ours(origin, headers["host"]) for origin in origins)
-        if ours and (origins or _site_is_ours(scope, headers)):
+    def refuse(self, scope: Scope) -> Refusal | None:
+        if origins := _values(scope, b"origin"):
+            (host,) = _values(scope, b"host")
+            ours = all(self._is_ours(origin, host) for origin in origins)
+        else:
+            ours = _site_is_ours(scope)
+        if ours:
             return None
         return Refusal(
             "cross_origin",
@@ -127,10 +131,10 @@ class TokenGuard(_Guard):
         super().__init__(app)
         self._token = token.encode()
 
-    def refuse(self, scope: Scope, headers: Headers) -> Refusal | None:
+    def refuse(self, scope: Scope) -> Refusal | None:
         if scope["path"] in _WITHOUT_TOKEN:
             return None
-        scheme, _, given = headers.get("authorization", "").partition(" ")
+        scheme, _, given = _first(scope, b"authorization", "").partition(" ")
         if scheme.lower() == "bearer" and hmac.compare_digest(
             given.strip().encode("latin-1", "replace"), self._token
         ):
@@ -154,9 +158,9 @@ class SecurityHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def with_headers(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
+                headers = message["headers"]
+                own = {name for name, _ in headers}
+                message["headers"] = [*headers, *(item for item in _HEADERS if item[0] not in own)]
             await send(message)
 
         await self.app(scope, receive, with_headers)
@@ -167,6 +171,7 @@ def is_loopback_bind(host: str) -> bool:
     return host.lower() == "localhost" or _is_loopback(host.strip("[]"))
 
 
+@lru_cache(maxsize=256)
 def _is_loopback(name: str) -> bool:
     try:
         return ipaddress.ip_address(name).is_loopback
@@ -174,15 +179,24 @@ def _is_loopback(name: str) -> bool:
         return False
 
 
-def _site_is_ours(scope: Scope, headers: Headers) -> bool:
+def _values(scope: Scope, name: bytes) -> list[str]:
+    """The values of a header, without decoding all the others."""
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+
+
+def _first(scope: Scope, name: bytes, default: str) -> str:
+    return next(iter(_values(scope, name)), default)
+
+
+def _site_is_ours(scope: Scope) -> bool:
     """Following a link to us is allowed; what a foreign page fetches, posts or embeds is not."""
-    site = headers.get("sec-fetch-site", "none")
+    site = _first(scope, b"sec-fetch-site", "none")
     if site in ("same-origin", "none"):
         return True
     return (
         scope["type"] == "http"
         and scope["method"] in _SAFE_METHODS
-        and headers.get("sec-fetch-mode") == "navigate"
+        and _first(scope, b"sec-fetch-mode", "") == "navigate"
     )
 
 

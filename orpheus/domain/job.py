@@ -53,6 +53,13 @@ class NewJob:
     meta: str = "{}"
     ref: str | None = None
 
+    def due_at(self, now: int) -> int:
+        """When it may run if it is submitted `now`."""
+        if self.delay is not None:
+            return now + self.delay
+        # A time in the past means now: the queue's order is by due time, and nobody may jump it.
+        return now if self.run_at is None else max(self.run_at, now)
+
     def to_wire(self) -> list[Any]:
         """Plain JSON for the writer's socket, fields in order."""
         return list(_values(self))
@@ -63,7 +70,8 @@ class NewJob:
         if len(values) != len(_FIELDS):
             raise ValueError(f"a job has {len(_FIELDS)} arguments, not {len(values)}")
         # JSON made a list of the tuple.
-        return cls(*values[:_TAGS], tuple(values[_TAGS]), *values[_TAGS + 1 :])
+        values[_TAGS] = tuple(values[_TAGS])
+        return cls(*values)
 
 
 _FIELDS = tuple(field.name for field in fields(NewJob))

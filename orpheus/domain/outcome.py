@@ -60,7 +60,7 @@ class FinishedAttempt:
         if self.outcome is Outcome.DONE and self.result is not None and self.started_at is not None:
             # Most outcomes, one for each job: a fifth of the time of the general form.
             head = _DONE.pack(_DONE_MARK, self.attempt_id, self.started_at, self.finished_at)
-            return head + self.result.encode("ascii")
+            return head + self.result.encode()
         return json.dumps(
             [
                 self.attempt_id,
@@ -79,7 +79,7 @@ class FinishedAttempt:
         """The inverse of `encode`; ValueError where the bytes are not one."""
         if data[:1] == _DONE_MARK:
             _, attempt_id, started_at, finished_at = _DONE.unpack_from(data)
-            result = data[_DONE.size :].decode("ascii")
+            result = data[_DONE.size :].decode()
             return cls(attempt_id, Outcome.DONE, started_at, finished_at, result)
         attempt_id, outcome, started_at, finished_at, result, error, exit_ = json.loads(data)
         return cls(

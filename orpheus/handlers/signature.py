@@ -47,20 +47,14 @@ class Signature:
         self._names = {f"p{index}": parameter.name for index, parameter in enumerate(parameters)}
         self.model = _model(type_name, self._names, parameters)
         self.schema = _schema(self.model)
+        self._validate_json = self.model.__pydantic_validator__.validate_json
 
     def arguments(self, payload: str, context: Context | None = None) -> dict[str, object]:
         """Keyword arguments for the handler from a payload's JSON text.
 
         Raises InvalidRequest (invalid_payload) with the places that are wrong.
         """
-        try:
-            values = self.model.model_validate_json(payload, strict=True)
-        except ValidationError as error:
-            raise _refusal(error) from None
-        except Exception as error:
-            # A validator of the user's own types; the request must not fail with a 500 for it.
-            message = f"its validation failed with {type(error).__name__}"
-            raise InvalidRequest("invalid_payload", message, ((("payload",), message),)) from error
+        values = self.validated(payload)
         given = values.model_fields_set
         arguments = {
             name: getattr(values, attribute)
@@ -70,6 +64,18 @@ class Signature:
         if self._context is not None:
             arguments[self._context] = context
         return arguments
+
+    def validated(self, payload: str) -> BaseModel:
+        """The payload as its model. Raises InvalidRequest like `arguments`."""
+        try:
+            values: BaseModel = self._validate_json(payload, strict=True)
+        except ValidationError as error:
+            raise _refusal(error) from None
+        except Exception as error:
+            # A validator of the user's own types; the request must not fail with a 500 for it.
+            message = f"its validation failed with {type(error).__name__}"
+            raise InvalidRequest("invalid_payload", message, ((("payload",), message),)) from error
+        return values
 
 
 def _parameters(handler: Callable[..., object]) -> tuple[list[inspect.Parameter], str | None]:

@@ -17,6 +17,8 @@ from pydantic_core import from_json
 from orpheus.errors import InvalidRequest
 
 MAX_DEPTH = 64
+# Kept: json.dumps would make an encoder for each call.
+_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 Location = tuple[str | int, ...]
 
@@ -59,7 +61,7 @@ def dump_json(value: object) -> str:
     Raises ValueError, TypeError or RecursionError for what JSON cannot say, among it NaN and
     infinities. Lone surrogates and endless nesting pass; `parse_json` is what refuses them.
     """
-    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return _encode(value)
 
 
 def check(value: object) -> None:

@@ -28,6 +28,7 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 # A signal Python itself ignores at start must stay ignored: a closed pipe is an OSError, not death.
 _KEPT_IGNORED = {signal.SIGPIPE, signal.SIGXFSZ}
 
+_one_thread = False
 _fork_guards: list[Callable[[], str | None]] = []
 _closed_in_forks: set[int] = set()
 
@@ -79,6 +80,17 @@ def first_lines(expected_parent: int) -> None:
     os.dup2(null, 0, inheritable=True)
     os.close(null)
     bind(pid=os.getpid())
+
+
+def keep_one_thread() -> None:
+    """Declare that this process runs handlers and holds a connection, so gets no second thread."""
+    global _one_thread
+    _one_thread = True
+
+
+def keeps_one_thread() -> bool:
+    """Whether this process, or the one it was forked from, declared that."""
+    return _one_thread
 
 
 def _child(child_main: Callable[[], int], parent: int, unwanted: tuple[int, ...]) -> NoReturn:

@@ -15,18 +15,11 @@ from pathlib import Path
 from orpheus.clock import Clock, SystemClock
 from orpheus.domain.job import FINAL, JobState
 from orpheus.store import reads_figures as figures
+from orpheus.store.job_shape import JOB
 from orpheus.store.reads_figures import QueueFigures, Summary, WorkerFigures
 from orpheus.store.reads_jobs import WINDOW, JobFilter, Order, page_query
 from orpheus.store.reads_pool import ReadPool
 
-_JOB = """
-SELECT jobs.*, (
-    SELECT json_group_array(json_array(number, worker, pid, claimed_at, started_at, finished_at,
-                                       outcome, json(error), exit))
-    FROM (SELECT * FROM attempts WHERE job_id = jobs.id ORDER BY number)
-) AS attempts
-FROM jobs WHERE id = ?
-"""
 _FINAL = ", ".join(f"'{state}'" for state in sorted(FINAL))
 _ENDED_WORKERS = 100
 
@@ -88,7 +81,7 @@ class Reads:
 
     async def job(self, job_id: int) -> sqlite3.Row | None:
         """A job's columns and `attempts`, a JSON array of arrays as text."""
-        return await self._pool.one(_JOB, (job_id,))
+        return await self._pool.one(JOB, (job_id,))
 
     async def job_exists(self, job_id: int) -> bool:
         return bool(await self._pool.rows("SELECT 1 FROM jobs WHERE id = ?", (job_id,)))

@@ -47,7 +47,7 @@ def submit(tx: Transaction, jobs: Sequence[NewJob], max_pending: int) -> list[Su
             if holder is not None:
                 submitted.append(Submitted(holder.id, holder.state, job.ref, True))
                 continue
-        run_at = _run_at(job, tx.now)
+        run_at = job.due_at(tx.now)
         state = JobState.SCHEDULED if run_at > tx.now else JobState.PENDING
         one = Submitted(next_id, state, job.ref, False)
         submitted.append(one)
@@ -57,7 +57,7 @@ def submit(tx: Transaction, jobs: Sequence[NewJob], max_pending: int) -> list[Su
         next_id += 1
     if fresh:
         # Only what is new needs room; and nothing may be written before this has been asked.
-        _check_room(tx, len(fresh), max_pending)
+        check_room(tx, len(fresh), max_pending)
         _insert(tx, fresh)
     return submitted
 
@@ -89,13 +89,6 @@ def _stored_holder(tx: Transaction, unique_key: str) -> Submitted | None:
     return None if found is None else Submitted(*found, None, True)
 
 
-def _run_at(job: NewJob, now: int) -> int:
-    if job.delay is not None:
-        return now + job.delay
-    # A time in the past means now: the queue's order is by due time, and nobody may jump it.
-    return now if job.run_at is None else max(job.run_at, now)
-
-
 def _row(
     id_: int, job: NewJob, state: JobState, now: int, run_at: int
 ) -> tuple[str | int | None, ...]:
@@ -121,7 +114,8 @@ def _row(
     )
 
 
-def _check_room(tx: Transaction, wanted: int, max_pending: int) -> None:
+def check_room(tx: Transaction, wanted: int, max_pending: int) -> None:
+    """Raise RequestError `queue_full` where `wanted` more jobs would be too many that wait."""
     (waiting,) = tx.connection.execute(
         "SELECT coalesce(sum(n), 0) FROM counters"
         " WHERE state IN ('pending', 'scheduled', 'blocked')"

@@ -16,8 +16,9 @@ import signal
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from typing import Any
+
+from pydantic_core import from_json
 
 from orpheus.clock import SECOND_NS, Clock, SystemClock
 from orpheus.domain.job import NewJob
@@ -29,7 +30,8 @@ from orpheus.store import control, queues
 from orpheus.store.database import Database
 from orpheus.store.idempotency import IdempotencyKey, recall, remember
 from orpheus.store.migrate import migrate
-from orpheus.store.submit import submit
+from orpheus.store.submit import Submitted, submit
+from orpheus.store.submit_alike import Run, submit_alike
 from orpheus.store.transaction import Transaction
 
 GATE_TIMEOUT = 2.0
@@ -38,6 +40,7 @@ PROBE_TIMEOUT = 1.0
 _MAX_GROUP = 256
 _MAX_GROUP_BYTES = 16 * 1024 * 1024 + 65536
 _HEADER = struct.Struct(">I")
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 _log = get_logger("store.writer")
 
 Frame = tuple[int, str, dict[str, Any]]
@@ -63,7 +66,7 @@ def serve(sock: socket.socket, settings: Settings, clock: Clock | None = None) -
     try:
         for group in _groups(sock):
             answers = _Group(database, settings, clock).run(group)
-            sock.sendall(b"".join(_pack(answer) for answer in answers))
+            sock.sendall(b"".join([_pack(answer) for answer in answers]))
     except ProgramError as error:
         _log.error("writer stops", error=str(error))
         return error.exit_code
@@ -84,6 +87,7 @@ class _Group:
         self._wake_maintenance = False
         self._verbs: dict[str, Callable[[Transaction, dict[str, Any]], Any]] = {
             "submit": self._submit,
+            "submit_alike": self._submit_alike,
             "cancel": self._cancel,
             "retry": self._retry,
             "delete": self._delete,
@@ -103,7 +107,10 @@ class _Group:
     def _commit(self, writes: list[Frame]) -> list[Answer]:
         try:
             with self._database.write(GATE_TIMEOUT) as tx:
-                return [self._one(tx, frame) for frame in writes]
+                answers = self._together(tx, [frame for frame in writes if _is_plain(frame)])
+                answered = {answer[0] for answer in answers}
+                answers += [self._one(tx, frame) for frame in writes if frame[0] not in answered]
+                return answers
         except StoreFull as error:
             return [[frame[0], "error", "storage_low", str(error)] for frame in writes]
         except StoreBusy as error:
@@ -116,6 +123,22 @@ class _Group:
                 return [[writes[0][0], "error", "internal", f"{type(error).__name__}: {error}"]]
         # A defect in one request must not cost the others of its group: each by itself.
         return [answer for frame in writes for answer in self._commit([frame])]
+
+    def _together(self, tx: Transaction, frames: list[Frame]) -> list[Answer]:
+        """Plain submits of one job as one submit of many; none where that is refused."""
+        if len(frames) < 2:
+            return []
+        jobs = [frame[2]["jobs"][0] for frame in frames]
+        try:
+            submitted = submit(tx, jobs, self._settings.max_pending)
+        except RequestError:
+            # Too many together; one by one, the first of them may still find room.
+            return []
+        self._wake_workers = True
+        return [
+            [frame[0], "ok", _submitted(tx, [_item(one)])]
+            for frame, one in zip(frames, submitted, strict=True)
+        ]
 
     def _one(self, tx: Transaction, frame: Frame) -> Answer:
         id_, verb, args = frame
@@ -145,20 +168,17 @@ class _Group:
         if key is not None:
             kept = recall(tx, key)
             if kept is not None:
-                return self._submitted(tx, kept, replayed=True)
-        items = [asdict(one) for one in submit(tx, args["jobs"], self._settings.max_pending)]
+                return _submitted(tx, kept, replayed=True)
+        items = [_item(one) for one in submit(tx, args["jobs"], self._settings.max_pending)]
         if key is not None:
             remember(tx, key, json.dumps(items))
         self._wake_workers = True
-        return self._submitted(tx, items, replayed=False)
+        return _submitted(tx, items)
 
-    def _submitted(
-        self, tx: Transaction, items: list[dict[str, Any]], replayed: bool
-    ) -> dict[str, Any]:
-        job = None
-        if len(items) == 1:
-            job = _job_row(tx, items[0]["id"])
-        return {"items": items, "replayed": replayed, "job": job}
+    def _submit_alike(self, tx: Transaction, args: dict[str, Any]) -> dict[str, Any]:
+        first, state = submit_alike(tx, args["run"], self._settings.max_pending)
+        self._wake_workers = True
+        return {"first": first, "state": state}
 
     def _cancel(self, tx: Transaction, args: dict[str, Any]) -> dict[str, Any]:
         accepted = control.cancel(tx, args["id"])
@@ -184,11 +204,12 @@ class _Group:
 
     def _ring(self) -> None:
         bells = self._settings.run_dir / "bells"
+        prefixes = ["feed-"]
         if self._wake_workers:
-            ring_all(bells, "work-")
+            prefixes.append("work-")
         if self._wake_maintenance:
-            ring_all(bells, "maint-")
-        ring_all(bells, "feed-")
+            prefixes.append("maint-")
+        ring_all(bells, tuple(prefixes))
 
 
 class _ProbeDone(Exception):
@@ -198,9 +219,29 @@ class _ProbeDone(Exception):
 def _decoded(frame: Frame) -> Frame:
     """The request with its jobs made, outside the gate."""
     id_, verb, args = frame
-    if verb != "submit":
-        return frame
-    return id_, verb, {**args, "jobs": [NewJob.from_wire(values) for values in args["jobs"]]}
+    if verb == "submit":
+        return id_, verb, {**args, "jobs": [NewJob.from_wire(values) for values in args["jobs"]]}
+    if verb == "submit_alike":
+        run = Run(NewJob.from_wire(args["job"]), args["payloads"], args["count"])
+        return id_, verb, {"run": run}
+    return frame
+
+
+def _is_plain(frame: Frame) -> bool:
+    """A submit of one job that needs nothing remembered."""
+    return frame[1] == "submit" and len(frame[2]["jobs"]) == 1 and not frame[2].get("idempotency")
+
+
+def _item(one: Submitted) -> dict[str, Any]:
+    return {"id": one.id, "state": one.state, "ref": one.ref, "deduplicated": one.deduplicated}
+
+
+def _submitted(
+    tx: Transaction, items: list[dict[str, Any]], replayed: bool = False
+) -> dict[str, Any]:
+    """`created_at` only where all of it is new: whoever asked knows the rest of such jobs."""
+    new = not (replayed or any(item["deduplicated"] for item in items))
+    return {"items": items, "replayed": replayed, "created_at": tx.now if new else None}
 
 
 def _job_row(tx: Transaction, job_id: int) -> dict[str, Any] | None:
@@ -251,7 +292,7 @@ def _take(buffer: bytearray) -> list[Frame]:
         end = position + _HEADER.size + length
         if end > len(buffer) or (frames and end > _MAX_GROUP_BYTES):
             break
-        id_, verb, args = json.loads(buffer[position + _HEADER.size : end])
+        id_, verb, args = from_json(bytes(buffer[position + _HEADER.size : end]))
         frames.append((id_, verb, args))
         position = end
     del buffer[:position]
@@ -259,7 +300,7 @@ def _take(buffer: bytearray) -> list[Frame]:
 
 
 def _pack(answer: object) -> bytes:
-    data = json.dumps(answer, separators=(",", ":")).encode("ascii")
+    data = _encode(answer).encode("ascii")
     return _HEADER.pack(len(data)) + data
 
 

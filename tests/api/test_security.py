@@ -112,6 +112,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         "TOKEN": "s3cret",
         "ALLOWED_HOSTS": "orpheus.test",
         "ALLOWED_ORIGINS": "https://ours.test",
+        # So that every request has a line, and what must not be in one could be.
+        "LOG_LEVEL": "debug",
     }
     with running_api(tmp_path_factory.mktemp("guarded"), environment) as api:
         yield api

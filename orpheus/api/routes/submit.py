@@ -1,7 +1,7 @@
 """Submitting jobs: one, or up to ten thousand at once.
 
 The hot path of the API: the body is parsed once, judged once (`handlers.prepare`), written by the
-writer process, and rendered from the row the writer answers.
+writer process, and rendered from what was asked for and the id and times the writer answers.
 """
 
 from __future__ import annotations
@@ -9,19 +9,21 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Any
 
 from anyio.lowlevel import checkpoint
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from orpheus.api import answers, openapi
+from orpheus.api.bodies import body_of
+from orpheus.api.new_job import new_job_json
 from orpheus.api.parameters import Parameters
-from orpheus.api.rendering import job_view, json_response
+from orpheus.api.rendering import json_response
 from orpheus.api.schemas import BatchItem, BatchRequest, Items, Job, JobRequest, SubmittedJob
 from orpheus.api.services import Services, services
 from orpheus.domain.job import NewJob
 from orpheus.errors import InvalidRequest
+from orpheus.handlers.alike import are_alike, payloads_of
 from orpheus.handlers.prepare import prepare
 from orpheus.handlers.strict_json import parse_object
 
@@ -43,8 +45,10 @@ _QUOTED_KEY = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 )
 async def submit(request: Request) -> Response:
     api = services(request)
-    wait = Parameters(request.query_params, ("wait",)).seconds("wait")
-    value = parse_object(await request.body())
+    wait = 0.0
+    if request.scope["query_string"]:
+        wait = Parameters(request.query_params, ("wait",)).seconds("wait")
+    value = parse_object(body_of(request))
     job = prepare(value, api.registry, api.settings)
     answer = await api.writer.submit([job], _idempotency(request, value))
     item = answer["items"][0]
@@ -52,21 +56,15 @@ async def submit(request: Request) -> Response:
     headers = {"Location": f"/jobs/{job_id}"}
     if answer["replayed"]:
         headers["Idempotent-Replayed"] = "true"
-    known = item["deduplicated"] or answer["replayed"]
-    view = await _view(api, job_id, None if known else answer["job"], wait)
+    created_at: int | None = answer["created_at"]
+    if created_at is not None and not wait:
+        text = new_job_json(job, job_id, item["state"], created_at)
+        return Response(text, 201, headers, "application/json")
+    await api.feed.waits.ended(job_id, wait)
+    view = await answers.existing_job(api.reads, job_id)
     if item["deduplicated"]:
         view["deduplicated"] = True
-    return json_response(view, 200 if known else 201, headers)
-
-
-async def _view(
-    api: Services, job_id: int, row: dict[str, Any] | None, wait: float
-) -> dict[str, Any]:
-    """The job as it is after the wait; a new one not waited for is as the writer says."""
-    if row is not None and not wait:
-        return job_view(row)
-    await api.feed.waits.ended(job_id, wait)
-    return await answers.existing_job(api.reads, job_id)
+    return json_response(view, 200 if created_at is None else 201, headers)
 
 
 @router.post(
@@ -79,9 +77,13 @@ async def _view(
 async def submit_batch(request: Request) -> Response:
     api = services(request)
     Parameters(request.query_params)
-    value = parse_object(await request.body())
-    jobs = await _prepare_all(_jobs_of(value), api)
-    answer = await api.writer.submit(jobs, _idempotency(request, value))
+    value = parse_object(body_of(request))
+    requests = _jobs_of(value)
+    key = _idempotency(request, value)
+    if key is None and are_alike(requests):
+        return Response(await _submit_alike(requests, api), 201, None, "application/json")
+    jobs = await _prepare_all(requests, api)
+    answer = await api.writer.submit(jobs, key)
     replayed = answer["replayed"]
     headers = {"Idempotent-Replayed": "true"} if replayed else None
     return json_response({"items": answer["items"]}, 200 if replayed else 201, headers)
@@ -101,6 +103,22 @@ def _jobs_of(value: dict[str, object]) -> list[object]:
         message = f"a batch has 1 to {MAX_BATCH} jobs"
         raise InvalidRequest("out_of_range", message, ((("jobs",), message),))
     return jobs
+
+
+async def _submit_alike(requests: list[object], api: Services) -> bytes:
+    """Jobs that differ in their payloads only; the body of the answer."""
+    job = prepare(requests[0], api.registry, api.settings, ("jobs", 0))
+    job_type = api.registry.get(job.type)
+    assert job_type is not None
+    payloads: list[str] = []
+    for start in range(0, len(requests), _JUDGED_AT_ONCE):
+        payloads += payloads_of(requests[start : start + _JUDGED_AT_ONCE], job_type, start)
+        await checkpoint()
+    answer = await api.writer.submit_alike(job, payloads)
+    first: int = answer["first"]
+    rest = f',"ref":null,"state":"{answer["state"]}","deduplicated":false}}'
+    items = ",".join([f'{{"id":{id_}{rest}' for id_ in range(first, first + len(payloads))])
+    return f'{{"items":[{items}]}}\n'.encode("ascii")
 
 
 async def _prepare_all(values: list[object], api: Services) -> list[NewJob]:
