@@ -3,7 +3,7 @@
 
 set -eu
 unset CDPATH
-root=$(cd -- "$(dirname -- "$0")/.." && pwd -P)
+root=$(cd -- "${orpheus_scripts:-$(dirname -- "$0")}/.." && pwd -P)
 venv=$root/.venv
 # An activated environment of something else must not be taken for ours.
 unset VIRTUAL_ENV PYTHONHOME PYTHONPATH
@@ -29,19 +29,24 @@ fingerprint() {
         "$("$venv/bin/python" -V 2>/dev/null)"
 }
 
-# set_up run | test: after it, .venv has what is needed to run, or to test too.
+# set_up run | test | bench: after it, .venv has what is needed to run, or to test too, or also
+# the peers of the benchmark.
 set_up() {
     stamp=$venv/orpheus-stamp
     if [ -r "$stamp" ]; then
         case $1:$(cat "$stamp") in
-            "$1:$(fingerprint)|test" | "run:$(fingerprint)|run") return ;;
+            "$1:$(fingerprint)|$1" | "$1:$(fingerprint)|bench" | "run:$(fingerprint)|test") return ;;
         esac
     fi
     find_python
     say "Setting up .venv (a minute the first time) ..."
     rm -f "$stamp"
     # --inexact: starting must not take the tools away that somebody installed for testing.
-    case $1 in test) groups=--dev ;; *) groups='--no-dev --inexact' ;; esac
+    case $1 in
+        bench) groups='--dev --group bench' ;;
+        test) groups=--dev ;;
+        *) groups='--no-dev --inexact' ;;
+    esac
     if command -v uv >/dev/null 2>&1 && sync_with uv; then :; else
         fetch_uv
         sync_with "$venv/tools/bin/uv" || die 'Set-up failed; the lines above say why.'

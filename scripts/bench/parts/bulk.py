@@ -1,0 +1,72 @@
+"""Many jobs at once, over HTTP and in-process, beside the bare insert statement's rate."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench.orpheus_system import Orpheus
+from bench.parts.limit import inserted
+from bench.run_state import Run
+
+_SIZE = 10_000
+_ONE = {"type": "bench_sum", "payload": {"n": 100}}
+
+
+def run(run: Run) -> None:
+    """Each once a round. No worker runs meanwhile."""
+    size, batches = run.jobs(_SIZE), 4
+    body = json.dumps({"jobs": [_ONE] * size}).encode()
+    with run.scratch("bulk") as folder:
+        system = Orpheus(folder)
+        with system.api():
+            system.post("/jobs/batch", json.dumps({"jobs": [_ONE] * 20}).encode())
+            client = _direct_client(run, folder, system)
+            for _ in range(run.rounds):
+                inserted(run, "bulk")
+                rate = _timed(lambda: system.post("/jobs/batch", body), batches) * size
+                run.results.add("bulk", f"POST /jobs/batch of {size:,}", "insert", "jobs/s", rate)
+                if client is not None:
+                    _in_process(run, client, size, batches)
+            if client is not None:
+                client.close()
+
+
+def _in_process(run: Run, client: Any, size: int, batches: int) -> None:
+    many = [dict(_ONE) for _ in range(size)]
+    rate = _timed(lambda: client.submit_many(many), batches) * size
+    subject = f"DirectClient.submit_many of {size:,}, in-process"
+    run.results.add("bulk", subject, "insert", "jobs/s", rate)
+    rate = _timed(lambda: client.submit("bench_sum", {"n": 100}), run.jobs(1000))
+    run.results.add("bulk", "DirectClient.submit one by one, in-process", "insert", "jobs/s", rate)
+
+
+def _timed(call: Callable[[], object], times: int) -> float:
+    begun = time.perf_counter()
+    for _ in range(times):
+        call()
+    return times / (time.perf_counter() - begun)
+
+
+def _direct_client(run: Run, folder: Path, system: Orpheus) -> Any:
+    """The client that writes to the file itself, where this version has one."""
+    try:
+        module = importlib.import_module("orpheus.client.direct")
+    except ImportError as error:
+        run.results.skip(
+            "bulk", "DirectClient.submit_many, in-process", f"not in this version: {error}"
+        )
+        return None
+    client = module.DirectClient(system.settings.data_dir, handlers=("bench.handlers",))
+    try:
+        client.submit_many([dict(_ONE)])
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error} (in {folder.name})"
+        run.results.skip("bulk", "DirectClient.submit_many, in-process", reason)
+        client.close()
+        return None
+    return client
