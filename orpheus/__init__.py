@@ -12,6 +12,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from orpheus.client.direct import DirectClient
+    from orpheus.client.direct_async import AsyncDirectClient
     from orpheus.client.http import Client
     from orpheus.errors import JobCancelled, JobTimedOut, PermanentError
     from orpheus.handlers.context import Context
@@ -21,9 +23,11 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "AsyncDirectClient",
     "Backoff",
     "Client",
     "Context",
+    "DirectClient",
     "JobCancelled",
     "JobTimedOut",
     "PermanentError",
@@ -32,9 +36,11 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AsyncDirectClient": "orpheus.client.direct_async",
     "Backoff": "orpheus.handlers.declaration",
     "Client": "orpheus.client.http",
     "Context": "orpheus.handlers.context",
+    "DirectClient": "orpheus.client.direct",
     "JobCancelled": "orpheus.errors",
     "JobTimedOut": "orpheus.errors",
     "PermanentError": "orpheus.errors",

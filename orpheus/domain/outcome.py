@@ -57,10 +57,11 @@ class FinishedAttempt:
     def encode(self) -> bytes:
         """Bytes for the outbox."""
         error = self.error
-        if self.outcome is Outcome.DONE and self.result is not None and self.started_at is not None:
+        result, started_at = self.result, self.started_at
+        if self.outcome is Outcome.DONE and result and result.isascii() and started_at is not None:
             # Most outcomes, one for each job: a fifth of the time of the general form.
-            head = _DONE.pack(_DONE_MARK, self.attempt_id, self.started_at, self.finished_at)
-            return head + self.result.encode()
+            head = _DONE.pack(_DONE_MARK, self.attempt_id, started_at, self.finished_at)
+            return head + result.encode()
         return json.dumps(
             [
                 self.attempt_id,

@@ -86,7 +86,7 @@ def test_the_client_block_prints_the_sum(
     system: System, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ORPHEUS_URL", system.url)
-    (block,) = [block for block in blocks(ROOT, "python") if "Client()" in block]
+    (block,) = [block for block in blocks(ROOT, "python") if "with Client()" in block]
     exec(compile(block, "README.md", "exec"), {})
     assert capsys.readouterr().out == "{'sum': 5000050000}\n"
 

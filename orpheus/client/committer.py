@@ -1,0 +1,357 @@
+"""Commits submits to the database file from inside a user's process: one daemon thread a folder.
+
+Owns that process's connection and its place at the gate; used by `client.direct` only. Callers hand
+over what is ready to be written and wait with a deadline. The thread waits at the gate as long as
+it takes, takes inside it what is still wanted, all together in one transaction, and answers after
+the commit. So a breakpoint, a signal handler or a timeout of a caller never stands inside the gate,
+and a thread that waits for a lock keeps no process from ending. Runs no user code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+from weakref import WeakSet
+
+from orpheus.client.order import Order, Written
+from orpheus.clock import Clock
+from orpheus.errors import ConfigurationError, OrpheusError, ProgramError, RequestError, StoreBusy
+from orpheus.ipc.doorbell import ring_all
+from orpheus.ipc.locks import CLIENT
+from orpheus.ipc.process import keeps_one_thread
+from orpheus.settings import Settings, make_data_folders
+from orpheus.store import also
+from orpheus.store.database import Database
+from orpheus.store.idempotency import recall, remember
+from orpheus.store.job_shape import JOB
+from orpheus.store.migrate import migrate
+from orpheus.store.submit import submit
+from orpheus.store.transaction import Transaction
+
+# One hold of the gate: as the API's writer has it.
+_MAX_GROUP = 256
+_MAX_GROUP_JOBS = 10_000
+# How long a fork, or the end of the process, waits for the connection to be closed in the gate.
+_CLOSE_WITHIN = 5.0
+# One short transaction; nobody may wait for ever for a thread that came to harm in it.
+_FINISHED_WITHIN = 60.0
+
+
+class Committer:
+    """The thread and the orders that wait for it. Safe to use from any thread, and after a fork."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self.path = settings.database_path
+        self._settings = settings
+        self._clock = clock
+        self._orders: SimpleQueue[Order | None] = SimpleQueue()
+        self._kept: Order | None = None
+        self._thread: threading.Thread | None = None
+        # Whether the thread looks at the orders no more, so that the next one needs a new thread.
+        self._ended = True
+        self._pausing = False
+        self.closed = False
+        with _starting:
+            _committers.add(self)
+
+    def commit(self, order: Order, timeout: float) -> Written:
+        """Have an order written. Raises StoreBusy when it was not begun in time.
+
+        Once begun it is waited for, a minute at most: that is one short transaction.
+        """
+        self._refuse_unsafe()
+        self._orders.put(order)
+        try:
+            self._start()
+            if not order.finished.wait(timeout) and order.drop():
+                raise StoreBusy(
+                    f"the write gate was not free within {timeout:g} s; nothing was written"
+                )
+            if not order.finished.wait(_FINISHED_WITHIN):
+                raise StoreBusy(
+                    f"the submit was begun and not finished within {_FINISHED_WITHIN:g} s: whether "
+                    "it was written is not known; with an idempotency_key it can be sent again"
+                )
+        except BaseException:
+            order.drop()
+            raise
+        if order.error is not None:
+            raise order.error
+        assert order.written is not None
+        return order.written
+
+    def close(self, within: float = _CLOSE_WITHIN) -> bool:
+        """Write what waits, close the connection; False if the gate was not free in time.
+
+        The thread then goes on trying, for as long as the process lives.
+        """
+        self.closed = True
+        thread = self._thread
+        if thread is None:
+            return True
+        self._orders.put(None)  # wakes it
+        thread.join(within)
+        return not thread.is_alive()
+
+    def pause(self) -> bool:
+        """Close the connection before a fork; what waits stays. False if that took too long."""
+        thread = self._thread
+        if thread is None:
+            return True
+        self._pausing = True
+        self._orders.put(None)
+        thread.join(_CLOSE_WITHIN)
+        return not thread.is_alive()
+
+    def resume(self) -> None:
+        """Go on after a fork, in the parent."""
+        self._pausing = False
+        if self._kept is not None or not self._orders.empty():
+            self._start()
+
+    def reset(self) -> None:
+        """Begin anew in a forked process: thread, locks and orders are the parent's."""
+        self._orders = SimpleQueue()
+        self._kept = None
+        self._thread = None
+        self._ended = True
+        self._pausing = False
+
+    def _refuse_unsafe(self) -> None:
+        if self.closed:
+            raise RuntimeError("this client is closed")
+        if keeps_one_thread():
+            raise ConfigurationError(
+                "a worker writes to the database itself and has one thread only: "
+                "inside a handler submit over HTTP, with orpheus.Client"
+            )
+        if self.path in _carried:
+            raise ConfigurationError(
+                "this process was forked while the database connection could not be closed; "
+                "submit over HTTP, or from a process that was started otherwise"
+            )
+        also.check_adapters()
+
+    def _start(self) -> None:
+        with _starting:
+            if self._ended:
+                self._ended = False
+                self._thread = threading.Thread(
+                    target=self._run, name="orpheus-commit", daemon=True
+                )
+                self._thread.start()
+
+    # --- in the thread ----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        # The user's signals are for the user's threads.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        failure: BaseException | None = None
+        try:
+            with self._database() as database:
+                while self._wait():
+                    _Group(database, self._settings, self).run()
+        except BaseException as error:
+            # The next order starts a thread that opens the file again, as a program restarts.
+            failure = error
+        if failure is None and self.closed:
+            failure = RuntimeError("this client is closed")
+        kept = self._kept
+        if failure is not None and kept is not None:
+            self._kept = None
+            _refuse(kept, failure)
+        # Whoever puts an order from here on starts another thread; what came before is answered.
+        self._ended = True
+        if failure is not None:
+            self._refuse_all(failure)
+        elif not self._pausing and not self._orders.empty():
+            self._start()
+
+    @contextmanager
+    def _database(self) -> Iterator[Database]:
+        make_data_folders(self._settings)
+        # As private as the programs' umask makes it; the log and its index take after it.
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        migrate(self._settings, self._clock, CLIENT, None)
+        database = Database(self._settings, self._clock, CLIENT)
+        try:
+            yield database
+        finally:
+            database.close()
+
+    def _wait(self) -> bool:
+        """Until there is an order; False when the thread is to end."""
+        while not self._pausing:
+            if self._kept is not None:
+                return True
+            if self.closed and self._orders.empty():
+                return False
+            self._kept = self._orders.get()
+        return False
+
+    def waiting(self) -> Iterator[Order]:
+        """The orders that go into one transaction. One with statements goes alone: a statement
+        may roll back everything that is in its transaction."""
+        jobs = orders = 0
+        while True:
+            try:
+                order = self._kept or self._orders.get_nowait()
+            except Empty:
+                return
+            self._kept = None
+            if order is None:
+                continue
+            full = jobs + len(order.jobs) > _MAX_GROUP_JOBS or orders == _MAX_GROUP
+            if orders and (order.statements or full):
+                self._kept = order
+                return
+            if order.take():
+                yield order
+                orders += 1
+                jobs += len(order.jobs)
+            if order.statements:
+                return
+
+    def _refuse_all(self, error: BaseException) -> None:
+        while True:
+            try:
+                order = self._orders.get_nowait()
+            except Empty:
+                return
+            if order is not None:
+                _refuse(order, error)
+
+
+def _refuse(order: Order, error: BaseException) -> None:
+    if order.take():
+        order.fail(error)
+
+
+class _Group:
+    """The orders of one transaction."""
+
+    def __init__(self, database: Database, settings: Settings, committer: Committer) -> None:
+        self._database = database
+        self._bells = settings.run_dir / "bells"
+        self._max_pending = settings.max_pending
+        self._committer = committer
+        self._new_jobs = False
+
+    def run(self) -> None:
+        """Take the waiting orders inside the gate, write them and answer each."""
+        orders: list[Order] = []
+        try:
+            self._commit(orders, self._committer.waiting())
+        finally:
+            for order in orders:
+                if not order.finished.is_set():
+                    order.fail(StoreBusy("the writing thread ended; nothing was written"))
+
+    def _commit(self, orders: list[Order], source: Iterator[Order]) -> None:
+        answers: list[Written | RequestError] = []
+        try:
+            with self._database.write() as tx:
+                for order in source:
+                    orders.append(order)
+                    answers.append(self._one(tx, order))
+        except ProgramError as error:
+            for order in orders:
+                order.fail(error)
+            raise
+        except Exception as error:
+            if len(orders) > 1 and not isinstance(error, OrpheusError):
+                # A defect in one must not cost the others: each by itself.
+                for order in orders:
+                    self._commit([], iter([order]))
+                return
+            for order in orders:
+                order.fail(error)
+            return
+        if self._new_jobs:
+            ring_all(self._bells, "work-")
+            ring_all(self._bells, "feed-")
+        for order, answer in zip(orders, answers, strict=True):
+            if isinstance(answer, Written):
+                order.written = answer
+                order.finished.set()
+            else:
+                order.fail(answer)
+
+    def _one(self, tx: Transaction, order: Order) -> Written | RequestError:
+        """A submit checks before it writes, so one that is refused has changed nothing.
+
+        With statements it is alone, and what it raises rolls them back too.
+        """
+        try:
+            kept = recall(tx, order.key) if order.key is not None else None
+            if kept is not None:
+                return Written(kept, _row(tx, kept[0]["id"]) if order.want_row else None)
+            if order.statements:
+                also.run(tx.connection, order.statements)
+            items = [asdict(one) for one in submit(tx, order.jobs, self._max_pending)]
+        except RequestError as error:
+            if order.statements:
+                raise
+            return error
+        if order.key is not None:
+            remember(tx, order.key, json.dumps(items))
+        self._new_jobs = True
+        return Written(items, _row(tx, items[0]["id"]) if order.want_row else None)
+
+
+def _row(tx: Transaction, job_id: int) -> dict[str, Any] | None:
+    cursor = tx.connection.execute(JOB, (job_id,))
+    row = cursor.fetchone()
+    if row is None:
+        return None
+    return dict(zip((column[0] for column in cursor.description), row, strict=True))
+
+
+# --- forks ----------------------------------------------------------------------------------------
+# SQLite keeps one record per process of the locks it has on a file. A copy of that record without
+# the locks would let the child and others write at the same time; so no connection is open while
+# the user's process forks.
+
+_committers: WeakSet[Committer] = WeakSet()
+_carried: set[Path] = set()
+_unclosed: set[Path] = set()
+# Held over the fork, so that nobody opens a connection in between.
+_starting = threading.RLock()
+
+
+def _before_fork() -> None:
+    _starting.acquire()
+    for committer in list(_committers):
+        if not committer.pause():
+            _unclosed.add(committer.path)
+
+
+def _after_in_parent() -> None:
+    _unclosed.clear()
+    try:
+        for committer in list(_committers):
+            committer.resume()
+    finally:
+        _starting.release()
+
+
+def _after_in_child() -> None:
+    global _starting
+    _starting = threading.RLock()
+    _carried.update(_unclosed)
+    _unclosed.clear()
+    for committer in list(_committers):
+        committer.reset()
+
+
+os.register_at_fork(
+    before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child
+)

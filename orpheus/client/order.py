@@ -1,0 +1,62 @@
+"""One submit of a user's process on its way to the thread that writes it, and what it became.
+
+Made by `client.direct`, taken or dropped in `client.committer`. Touches no database.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orpheus.domain.job import NewJob
+from orpheus.errors import StoreBusy
+from orpheus.store import also
+from orpheus.store.idempotency import IdempotencyKey
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a submit became; `row` are the columns of a single job, `attempts` included."""
+
+    items: list[dict[str, Any]]
+    row: dict[str, Any] | None
+
+
+class Order:
+    """One submit on its way. Whoever is first decides: the thread takes it, the caller drops it."""
+
+    def __init__(
+        self,
+        jobs: Sequence[NewJob],
+        statements: Sequence[also.Statement] = (),
+        key: IdempotencyKey | None = None,
+        want_row: bool = False,
+    ) -> None:
+        self.jobs = jobs
+        self.statements = statements
+        self.key = key
+        self.want_row = want_row
+        self.finished = threading.Event()
+        self.written: Written | None = None
+        self.error: BaseException | None = None
+        self._fate = threading.Lock()
+
+    def take(self) -> bool:
+        """Begin to write it; False if it is no longer wanted."""
+        return self._fate.acquire(blocking=False)
+
+    def drop(self) -> bool:
+        """Give it up; False if it is being written already."""
+        return self._fate.acquire(blocking=False)
+
+    def abandon(self) -> None:
+        """Drop it and wake the thread that waits for it."""
+        if self.drop():
+            self.fail(StoreBusy("given up by its caller; nothing was written"))
+
+    def fail(self, error: BaseException) -> None:
+        """Answer with an error."""
+        self.error = error
+        self.finished.set()
