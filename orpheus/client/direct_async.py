@@ -14,8 +14,8 @@ from typing import Any
 import anyio
 from anyio import to_thread
 
-from orpheus.client.order import Order, Written
 from orpheus.client.direct import Also, DirectClient, Job, shown
+from orpheus.client.order import Order, Written
 
 # How many submits wait together; more wait for these.
 _WAITING = 64
