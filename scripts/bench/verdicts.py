@@ -1,4 +1,4 @@
-"""The figures issue 3 asks for, as ratios within the run: what must be, what was found."""
+"""What the figures are judged by, as ratios within the run: what must be, what was found."""
 
 from __future__ import annotations
 
