@@ -1,7 +1,7 @@
 """Every error Orpheus raises on purpose, and the exit codes its programs end with.
 
-Handlers import `PermanentError` and `RetryableError` from the package root. The API maps
-`ApiProblem` subclasses to problem documents; the programs map `ProgramError` to an exit code.
+Handlers import `PermanentError` from the package root. The API maps `RequestError` to problem
+documents; the programs map `ProgramError` to an exit code.
 This module imports nothing of Orpheus.
 """
 
@@ -82,10 +82,6 @@ class StatementTooSlow(OrpheusError):
 
 class ForkRefused(OrpheusError):
     """A fork was attempted in a process that has a database connection or a second thread."""
-
-
-class LeaseLost(OrpheusError):
-    """The attempt is no longer open for this worker; its outcome must be dropped."""
 
 
 # --- answers to a request -------------------------------------------------------------------------

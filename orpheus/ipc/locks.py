@@ -67,6 +67,11 @@ class FileLock:
             self._descriptor = None
 
 
+def worker_lock(locks_dir: Path, worker_id: int) -> Path:
+    """The lock a worker holds for as long as it lives."""
+    return locks_dir / f"worker-{worker_id}.lock"
+
+
 def is_free(path: Path) -> bool:
     """Whether nobody holds the lock at `path`. A file that is missing proves nothing: False."""
     try:

@@ -12,16 +12,12 @@ from orpheus.clock import SECOND_NS
 from orpheus.ipc.scoreboard import Slot
 from orpheus.log import get_logger
 from orpheus.maintenance.pool import Pool
-from orpheus.store.release import release
+from orpheus.store.release import release, waiting_behind
 
 SLOW_AFTER_NS = SECOND_NS
 # For a store of the worker to become visible: it writes its token and then reads the revoke word.
 _SETTLE_SECONDS = 0.002
 _log = get_logger("maintenance.give_back")
-
-_WAITING = """
-SELECT id FROM attempts WHERE worker_id = ? AND outcome IS NULL AND id > ? ORDER BY id
-"""
 
 
 class GiveBack:
@@ -47,8 +43,7 @@ class GiveBack:
 
     def _give_back(self, slot: Slot, running: int) -> None:
         worker_id = slot.worker_id
-        rows = self._pool.database.connection.execute(_WAITING, (worker_id, running)).fetchall()
-        waiting = [row[0] for row in rows]
+        waiting = waiting_behind(self._pool.database.connection, worker_id, running)
         if waiting:
             # Ids ascend in the order of execution, so one word revokes all that wait.
             slot.revoke_from = running + 1

@@ -23,13 +23,11 @@ from orpheus.maintenance.recovery import (
 )
 from orpheus.maintenance.renewals import Renewals
 from orpheus.maintenance.retention import Retention
-from orpheus.store.promote import promote
+from orpheus.store.promote import next_due, promote
 
 _IDLE_NS = SECOND_NS // 2
 _BUSY_NS = SECOND_NS // 10
 _log = get_logger("maintenance.loop")
-
-_DUE = "SELECT EXISTS (SELECT 1 FROM jobs WHERE state = 'scheduled' AND run_at <= ?)"
 
 
 class Loop:
@@ -87,9 +85,8 @@ class Loop:
 
     def _promote(self) -> None:
         """For when all workers are busy: an idle one wakes for a due job by itself."""
-        now = self._pool.clock.now()
-        (due,) = self._pool.database.connection.execute(_DUE, (now,)).fetchone()
-        if due:
+        due = next_due(self._pool.database.connection)
+        if due is not None and due <= self._pool.clock.now():
             with self._pool.write() as tx:
                 promote(tx)
             self._pool.ring_workers()

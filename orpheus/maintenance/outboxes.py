@@ -13,6 +13,11 @@ from orpheus.store.settle import Batch, settle
 SETTLE_AFTER_NS = SECOND_NS // 50
 
 
+def finished_in(outbox: Outbox) -> Batch:
+    """What an outbox holds, ready to be settled."""
+    return Batch.of([FinishedAttempt.decode(data) for data in outbox.entries()])
+
+
 class Outboxes:
     """Remembers what it has settled, so that an outbox that waits costs one transaction."""
 
@@ -42,10 +47,9 @@ class Outboxes:
 
     def _settle(self, slot: Slot, outbox: Outbox) -> None:
         mark = self._mark(slot, outbox)
-        entries = outbox.entries()
-        if not entries:
+        batch = finished_in(outbox)
+        if not batch.finished:
             return
-        batch = Batch.of([FinishedAttempt.decode(data) for data in entries])
         with self._pool.write() as tx:
             settled = settle(tx, batch, self._pool.rng)
         self._settled[slot.index] = mark

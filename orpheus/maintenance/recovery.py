@@ -10,8 +10,7 @@ import os
 from pathlib import Path
 
 from orpheus.domain.attempt import Outcome
-from orpheus.domain.outcome import FinishedAttempt
-from orpheus.ipc.locks import is_free
+from orpheus.ipc.locks import is_free, worker_lock
 from orpheus.ipc.outbox import Outbox
 from orpheus.ipc.process import exit_text, kill_exactly, same_pid_namespace
 from orpheus.ipc.scoreboard import (
@@ -25,10 +24,11 @@ from orpheus.ipc.scoreboard import (
     boards_of,
 )
 from orpheus.log import get_logger
+from orpheus.maintenance.outboxes import finished_in
 from orpheus.maintenance.pool import Pool
 from orpheus.store import workers
 from orpheus.store.reclaim import Death, reclaim
-from orpheus.store.settle import Batch, settle
+from orpheus.store.settle import settle
 from orpheus.store.transaction import Transaction
 
 _log = get_logger("maintenance.recovery")
@@ -39,8 +39,8 @@ _OUTCOMES = {
 }
 
 
-def settle_dead_slots(pool: Pool) -> bool:
-    """Settle each worker the master has reaped and give its slot free; True if there was one."""
+def settle_dead_slots(pool: Pool) -> None:
+    """Settle each worker the master has reaped and give its slot free."""
     dead = [slot for slot in pool.board.slots if slot.state == DEAD]
     for slot in dead:
         _settle_slot(pool, pool.board, slot, "worker_died")
@@ -48,7 +48,6 @@ def settle_dead_slots(pool: Pool) -> bool:
     if dead:
         pool.ring_workers()
         pool.ring_feeds()
-    return bool(dead)
 
 
 def settle_previous_runs(pool: Pool) -> None:
@@ -89,7 +88,7 @@ def reclaim_other_pools(pool: Pool, may_kill: bool) -> None:
     for worker in foreign:
         if worker.boot_id != pool.clock.boot_id:
             _reclaim_plain(pool, worker, "other_boot")
-        elif is_free(_lock_path(pool, worker.id)):
+        elif is_free(worker_lock(pool.settings.locks_dir, worker.id)):
             _reclaim_foreign(pool, worker)
         elif may_kill:
             _kill_foreign(worker)
@@ -113,9 +112,7 @@ def _settle_slot(pool: Pool, board: Scoreboard, slot: Slot, reason: str) -> None
     """Settle the outbox, then reclaim the rest, and record the worker's end: one transaction."""
     exit_ = exit_text(slot.exit_status) if slot.state == DEAD else None
     clean = slot.state == DEAD and slot.exit_status == 0
-    finished = Batch.of(
-        [FinishedAttempt.decode(data) for data in Outbox(slot, pool.clock).entries()]
-    )
+    finished = finished_in(Outbox(slot, pool.clock))
     death = Death(
         reason,
         running=slot.armed or None,
@@ -191,12 +188,8 @@ def _kill_foreign(worker: workers.LiveWorker) -> None:
         )
 
 
-def _lock_path(pool: Pool, worker_id: int) -> Path:
-    return pool.settings.locks_dir / f"worker-{worker_id}.lock"
-
-
 def _remove_lock(pool: Pool, worker_id: int) -> None:
     try:
-        os.unlink(_lock_path(pool, worker_id))
+        os.unlink(worker_lock(pool.settings.locks_dir, worker_id))
     except FileNotFoundError:
         pass

@@ -6,16 +6,11 @@ from orpheus.clock import SECOND_NS
 from orpheus.ipc.scoreboard import Slot
 from orpheus.maintenance.pool import Pool
 from orpheus.store import workers
+from orpheus.store.control import cancels_wanted
 from orpheus.store.renew import mark_started, renew
 
 # A job that is over sooner is marked by its own settlement.
 _WORTH_MARKING_NS = SECOND_NS // 10
-
-_CANCEL_REQUESTED = """
-SELECT a.id, a.worker_id FROM jobs AS j
-JOIN attempts AS a ON a.job_id = j.id AND a.outcome IS NULL
-WHERE j.cancel_requested = 1 AND j.state = 'in_progress'
-"""
 
 
 class Renewals:
@@ -73,11 +68,11 @@ class Renewals:
 
     def relay_cancels(self) -> None:
         """Tell the scoreboard which running attempts somebody wants cancelled."""
-        rows = self._pool.database.connection.execute(_CANCEL_REQUESTED).fetchall()
-        if not rows:
+        wanted = cancels_wanted(self._pool.database.connection)
+        if not wanted:
             return
         slots: dict[int, Slot] = {slot.worker_id: slot for slot in self._pool.living()}
-        for attempt_id, worker_id in rows:
+        for attempt_id, worker_id in wanted:
             slot = slots.get(worker_id)
             if slot is not None and slot.armed == attempt_id:
                 slot.cancel = attempt_id

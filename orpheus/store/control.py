@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 
 from orpheus.domain.event import JOB_CANCEL_REQUESTED, JOB_DELETED
 from orpheus.domain.job import FINAL, WAITING, JobState
@@ -11,6 +12,18 @@ from orpheus.store.transaction import Transaction
 from orpheus.store.unique_keys import holder_of
 
 _Job = tuple[str, str, JobState, int, int, str | None]
+
+
+_CANCELS_WANTED = """
+SELECT a.id, a.worker_id FROM jobs AS j
+JOIN attempts AS a ON a.job_id = j.id AND a.outcome IS NULL
+WHERE j.cancel_requested = 1 AND j.state = 'in_progress'
+"""
+
+
+def cancels_wanted(connection: sqlite3.Connection) -> list[tuple[int, int]]:
+    """(attempt id, worker id) of the open attempts whose jobs were asked to cancel."""
+    return connection.execute(_CANCELS_WANTED).fetchall()
 
 
 def cancel(tx: Transaction, job_id: int) -> bool:

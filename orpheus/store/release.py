@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 
 from orpheus.domain.job import JobState
@@ -18,6 +19,16 @@ UPDATE jobs SET state = :state, attempt = :attempt, finished_at = :finished_at,
        worker = (SELECT worker FROM attempts WHERE job_id = :job ORDER BY number DESC LIMIT 1)
 WHERE id = :job AND state = 'in_progress'
 """
+
+
+_WAITING = """
+SELECT id FROM attempts WHERE worker_id = ? AND outcome IS NULL AND id > ? ORDER BY id
+"""
+
+
+def waiting_behind(connection: sqlite3.Connection, worker_id: int, attempt_id: int) -> list[int]:
+    """The open attempts of a worker that it claimed to run after this one."""
+    return [int(row[0]) for row in connection.execute(_WAITING, (worker_id, attempt_id))]
 
 
 def release(tx: Transaction, worker_id: int, attempt_ids: Sequence[int]) -> int:

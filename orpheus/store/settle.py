@@ -65,7 +65,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What a settlement did: attempts whose lease was lost, and the earliest new due time."""
+    """What a settlement did: attempts whose lease was lost, jobs moved, and those now pending."""
 
     lost: tuple[int, ...] = ()
     moved: int = 0

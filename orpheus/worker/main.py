@@ -17,7 +17,7 @@ from orpheus.domain.outcome import AttemptError, FinishedAttempt
 from orpheus.errors import EXIT_OK
 from orpheus.handlers.loader import load_registry
 from orpheus.ipc.doorbell import Doorbell, worker_bell
-from orpheus.ipc.locks import FileLock
+from orpheus.ipc.locks import FileLock, worker_lock
 from orpheus.ipc.output import encode_record, write_record
 from orpheus.ipc.process import close_in_forks, keep_one_thread, start_time
 from orpheus.ipc.scoreboard import ALIVE, Scoreboard, Slot
@@ -46,7 +46,7 @@ def main(seat: WorkerSeat, settings: Settings) -> int:
     registry = load_registry(settings)
     database = Database(settings, clock)
     worker = _register(database, seat.pool, clock.boot_id, settings)
-    lock = FileLock(settings.locks_dir / f"worker-{worker.id}.lock")
+    lock = FileLock(worker_lock(settings.locks_dir, worker.id))
     lock.acquire()
     bell = Doorbell(worker_bell(settings.run_dir, seat.pool, seat.slot_index))
     for descriptor in (lock.descriptor, seat.output_fd, seat.lifeline_fd, bell.fileno()):

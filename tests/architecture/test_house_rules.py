@@ -97,6 +97,31 @@ def test_only_the_gate_begins_a_transaction(project_root: Path) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+_IS_SQL = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\s")
+
+
+def test_only_the_store_has_sql(project_root: Path) -> None:
+    found = {
+        f"{name}:{line}"
+        for name, source in sources(project_root, "orpheus")
+        if "/store/" not in name
+        for line in statements_in(source)
+    }
+    assert not found
+
+
+def statements_in(source: str) -> Iterator[int]:
+    """Lines of strings that are SQL."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and _IS_SQL.match(str(node.value)):
+            yield node.lineno
+
+
+def test_the_rule_of_the_store_itself() -> None:
+    assert list(statements_in('X = """\nSELECT id FROM attempts WHERE id > ?\n"""')) == [1]
+    assert not list(statements_in('"Select a job"; "WITHOUT"'))
+
+
 def executed_strings(source: str) -> Iterator[tuple[int, str]]:
     """The literal SQL handed to execute, executemany and executescript."""
     for node in ast.walk(ast.parse(source)):

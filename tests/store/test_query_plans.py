@@ -20,7 +20,6 @@ import pytest
 from orpheus.domain.attempt import Outcome
 from orpheus.domain.job import JobState
 from orpheus.errors import RequestError
-from orpheus.maintenance import give_back, renewals
 from orpheus.store import (
     claim,
     control,
@@ -144,9 +143,8 @@ def drive_verbs(store: Store) -> Plans:
     key = idempotency.IdempotencyKey("jobs", "key", "hash")
     plans.record("idempotency", lambda tx: idempotency.remember(tx, key, "[]"))
     plans.record("idempotency", lambda tx: idempotency.recall(tx, key))
-    # Written outside the store, by maintenance.
-    plans.seen["cancel relay"] = {renewals._CANCEL_REQUESTED}
-    plans.seen["release"].add(give_back._WAITING)
+    plans.record("cancel relay", lambda tx: control.cancels_wanted(tx.connection))
+    plans.record("release", lambda tx: release.waiting_behind(tx.connection, 1, 1))
     return plans
 
 

@@ -19,7 +19,7 @@ from orpheus.domain.attempt import Claim, Outcome
 from orpheus.domain.job import NewJob
 from orpheus.domain.outcome import FinishedAttempt
 from orpheus.ipc.doorbell import Doorbell, worker_bell
-from orpheus.ipc.locks import FileLock
+from orpheus.ipc.locks import FileLock, worker_lock
 from orpheus.ipc.scoreboard import ALIVE, Scoreboard, Slot, board_path
 from orpheus.maintenance.pool import Pool
 from orpheus.settings import Settings, load_settings, prepare_data_dir
@@ -104,7 +104,7 @@ class PoolBench:
 
     def lock_of(self, lane: SyncLane) -> FileLock:
         """The lock file that says this worker lives, held by the test."""
-        lock = FileLock(self.settings.locks_dir / f"worker-{lane.worker.id}.lock")
+        lock = FileLock(worker_lock(self.settings.locks_dir, lane.worker.id))
         lock.acquire()
         self._open.append(lock.close)
         return lock
