@@ -20,6 +20,7 @@ from orpheus.ipc.locks import ORPHEUS, Turnstile
 from orpheus.log import get_logger
 
 _LONG_HOLD_NS = SECOND_NS // 20
+_STRANGER = "a program outside Orpheus holds the database's write lock"
 _log = get_logger("store.gate")
 
 
@@ -89,8 +90,15 @@ class Gate:
             raise StoreBusy("the write gate was not free in time")
 
     def _enter(self, connection: sqlite3.Connection, deadline: int | None) -> None:
+        stranger_seen = False
         while True:
-            self._acquire(deadline)
+            try:
+                self._acquire(deadline)
+            except StoreBusy:
+                if stranger_seen:
+                    # The pause overslept the deadline; the cause is still who held the lock.
+                    raise StoreBusy(_STRANGER) from None
+                raise
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 return
@@ -99,9 +107,10 @@ class Gate:
                 if not is_busy(error):
                     raise classify(error) from error
             # Not one of ours, so it does not queue at the gate: try again, apart from the others.
+            stranger_seen = True
             pause = random.uniform(0.005, 0.05)  # noqa: S311
             if deadline is not None and self._clock.monotonic() + pause * SECOND_NS >= deadline:
-                raise StoreBusy("a program outside Orpheus holds the database's write lock")
+                raise StoreBusy(_STRANGER)
             time.sleep(pause)
 
 

@@ -97,6 +97,18 @@ class TestAStranger:
             assert time.monotonic() - began < 2
         assert real_store.dump() == before
 
+    def test_is_named_also_when_the_pause_oversleeps(
+        self, real_store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A loaded machine may sleep past the deadline: the cause is still the stranger."""
+        monkeypatch.setattr(gate, "time", SimpleNamespace(sleep=lambda _: time.sleep(0.25)))
+        with (
+            stranger(real_store),
+            pytest.raises(StoreBusy, match="outside Orpheus"),
+            real_store.write(0.2),
+        ):
+            pytest.fail("wrote beside a stranger")
+
     def test_does_not_keep_the_gate_closed_meanwhile(
         self, real_store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
