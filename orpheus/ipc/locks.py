@@ -204,6 +204,8 @@ class Turnstile:
         return True
 
     def _wait_alarmed(self, timeout: float) -> bool:
+        if self._entered_at_once():
+            return True
         previous = signal.signal(signal.SIGALRM, self._ring)
         try:
             self._alarmed = True
@@ -216,6 +218,16 @@ class Turnstile:
             self._alarmed = False
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, previous)
+        return True
+
+    def _entered_at_once(self) -> bool:
+        """Enter where nobody is inside or in line, which needs no alarm; may keep the turn."""
+        try:
+            fcntl.flock(self._turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._gate, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        fcntl.flock(self._turn, fcntl.LOCK_UN)
         return True
 
     def _ring(self, _number: int, _frame: FrameType | None) -> None:

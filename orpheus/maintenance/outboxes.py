@@ -53,6 +53,6 @@ class Outboxes:
         with self._pool.write() as tx:
             settled = settle(tx, batch, self._pool.rng)
         self._settled[slot.index] = mark
-        if settled.pending:
+        if settled.pending or settled.scheduled:
             self._pool.ring_workers()
         self._pool.ring_feeds()

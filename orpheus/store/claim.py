@@ -7,6 +7,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from orpheus.domain.attempt import Claim
 from orpheus.domain.job import JobState
@@ -41,15 +42,21 @@ class WorkerIdentity:
     lease: int
 
 
-def claim(tx: Transaction, worker: WorkerIdentity, room: int) -> list[Claim]:
-    """Lease up to `room` jobs: by priority descending, then due time, then id."""
+def claim(tx: Transaction, worker: WorkerIdentity, room: int) -> tuple[list[Claim], bool]:
+    """Lease up to `room` jobs: by priority descending, then due time, then id.
+
+    Tells also whether more could be claimed.
+    """
     if room <= 0:
-        return []
+        return [], False
+    # One more than there is room for: whether another worker should look costs no statement.
     rows = tx.connection.execute(
-        _CANDIDATES, {"lanes": _lanes_json(worker.lanes), "room": room}
+        _CANDIDATES, {"lanes": _lanes_json(worker.lanes), "room": room + 1}
     ).fetchall()
     if not rows:
-        return []
+        return [], False
+    more = len(rows) > room
+    del rows[room:]
     first_id = tx.next_id("attempts")
     claims = [
         Claim(
@@ -60,7 +67,7 @@ def claim(tx: Transaction, worker: WorkerIdentity, room: int) -> list[Claim]:
         )
     ]
     _write(tx, worker, claims)
-    return claims
+    return claims, more
 
 
 def has_claimable(connection: sqlite3.Connection, lanes: tuple[str, ...]) -> bool:
@@ -104,5 +111,6 @@ def _write(tx: Transaction, worker: WorkerIdentity, claims: Sequence[Claim]) -> 
         tx.counters.move(queue, type_, JobState.PENDING, JobState.IN_PROGRESS, n)
 
 
+@cache
 def _lanes_json(lanes: tuple[str, ...]) -> str:
     return json.dumps(lanes)

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Literal
 
 from orpheus.clock import SECOND_NS, Clock
-from orpheus.errors import ConfigurationError
+from orpheus.errors import ConfigurationError, StoreFailed
 from orpheus.ipc.locks import ORPHEUS
-from orpheus.ipc.process import register_fork_guard
+from orpheus.ipc.process import close_in_forks, keep_in_forks, register_fork_guard
 from orpheus.settings import Settings
 from orpheus.store.gate import Gate, classify
 from orpheus.store.transaction import Transaction
@@ -27,6 +27,8 @@ MINIMUM_SQLITE = (3, 38, 0)
 _CHECKPOINT_PAGES = 4000
 _FIGURES_EVERY_NS = 5 * SECOND_NS
 
+# macOS has no fdatasync.
+_sync = getattr(os, "fdatasync", os.fsync)
 _open: dict[int, sqlite3.Connection] = {}
 
 
@@ -113,11 +115,13 @@ class Database:
     def __init__(self, settings: Settings, clock: Clock, kind: int = ORPHEUS) -> None:
         self._clock = clock
         self._pid = os.getpid()
+        self._log_path = f"{settings.database_path}-wal"
         self.gate = Gate(settings.gate_path, settings.locks_dir / "turn", clock, kind)
         # In the gate: the first connection may have a log to recover, and the last one that closes
         # removes it; beside either, SQLite answers "locked".
         with self.gate.held():
             self.connection = connect(settings.database_path, settings.durability)
+        self._log = -1
         self._figures_due = 0
         self._full = settings.durability == "full"
         self._synced = True
@@ -126,8 +130,9 @@ class Database:
     def write(self, timeout: float | None = None, *, synced: bool = True) -> Iterator[Transaction]:
         """One write transaction inside the gate; see `Gate.transaction` for what it raises.
 
-        `synced=False` is for what a power cut makes void anyway (claims, renewals): it may be
-        lost with the claimant, never torn, and the next synced commit of anybody covers it.
+        `synced=False` is for what a power cut makes void anyway (claims, renewals), and for what
+        is followed by `sync` before anybody is told: it may be lost, never torn, and the next
+        synced commit of anybody covers it.
         """
         if os.getpid() != self._pid:
             raise RuntimeError("a database connection was carried across a fork")
@@ -138,10 +143,39 @@ class Database:
             self._add_figures(transaction)
             transaction.flush()
 
+    def expect(self, *, synced: bool) -> None:
+        """Say how the next transaction will be written, before waiting for what it is about.
+
+        Setting it takes as long as a claim's own statements on a machine that just woke.
+        """
+        self._set_synced(synced)
+
+    def sync(self) -> None:
+        """Make every commit so far survive a power cut, outside the gate; raises StoreFailed.
+
+        What SQLite does inside a synced commit: all that is committed and not yet in the database
+        file is in the log, and a checkpoint syncs the log first. Nothing where durability is
+        normal.
+        """
+        if not self._full:
+            return
+        if self._log < 0:
+            # Stays the log in use for as long as our connection keeps SQLite from removing it;
+            # unlike the database file, no lock of ours is lost when a descriptor is closed.
+            self._log = os.open(self._log_path, os.O_RDWR | os.O_CLOEXEC)
+            close_in_forks(self._log)
+        try:
+            _sync(self._log)
+        except OSError as error:
+            raise StoreFailed(f"the log could not be synced: {error.strerror}") from error
+
     def close(self) -> None:
         """Close the connection inside the gate, since the last close checkpoints."""
         with self.gate.held():
             close(self.connection)
+        if self._log >= 0:
+            keep_in_forks(self._log)
+            os.close(self._log)
         self.gate.close()
 
     def _set_synced(self, synced: bool) -> None:

@@ -65,11 +65,12 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What a settlement did: attempts whose lease was lost, jobs moved, and those now pending."""
+    """What a settlement did: attempts whose lease was lost, jobs moved, those that wait again."""
 
     lost: tuple[int, ...] = ()
     moved: int = 0
     pending: int = 0
+    scheduled: int = 0
 
 
 def settle(tx: Transaction, batch: Batch, rng: Random) -> Settled:
@@ -84,7 +85,7 @@ def settle(tx: Transaction, batch: Batch, rng: Random) -> Settled:
     attempts = []
     done = []
     others = []
-    pending = 0
+    pending = scheduled = 0
     groups: dict[_Group, _Times] = {}
     for id_, job_id, number, marked_at, type_, queue, run_at, *budgets in rows:
         finished = batch.finished[id_]
@@ -103,6 +104,7 @@ def settle(tx: Transaction, batch: Batch, rng: Random) -> Settled:
             state = decision.state
             others.append(_job_row(tx, job_id, finished, decision, started_at, error))
             pending += state is JobState.PENDING
+            scheduled += state is JobState.SCHEDULED
             data = _event_data(tx, decision, batch.event_errors.get(id_))
             tx.events.state(job_id, type_, queue, state, number, decision.reason, data)
         group = (queue, type_, finished.outcome, state)
@@ -116,7 +118,7 @@ def settle(tx: Transaction, batch: Batch, rng: Random) -> Settled:
         raise RuntimeError(f"settled {closed} attempts and {moved} jobs of {len(rows)}")
     for group, times in groups.items():
         _record(tx, group, times)
-    return Settled(_lost(tx, batch, {row[0] for row in rows}), moved, pending)
+    return Settled(_lost(tx, batch, {row[0] for row in rows}), moved, pending, scheduled)
 
 
 def _write(tx: Transaction, statement: str, rows: Sequence[tuple[object, ...]]) -> int:

@@ -11,7 +11,7 @@ from random import Random
 
 from orpheus.domain.attempt import Claim
 from orpheus.store.claim import WorkerIdentity, claim
-from orpheus.store.promote import next_due, promote
+from orpheus.store.promote import promote
 from orpheus.store.release import release
 from orpheus.store.settle import Batch, Settled, settle
 from orpheus.store.transaction import Transaction
@@ -21,14 +21,14 @@ from orpheus.store.transaction import Transaction
 class Turn:
     """What a turn brought.
 
-    `next_due` (microseconds since the epoch) is when the earliest scheduled job wants to run;
-    `promoted` and `settled` tell whether other workers should look.
+    `more` tells whether others should look: there is something left to claim, or may be after a
+    turn that claimed nothing on purpose.
     """
 
     claims: list[Claim]
     settled: Settled
     promoted: int
-    next_due: int | None
+    more: bool
 
 
 def turn(
@@ -44,5 +44,5 @@ def turn(
     if give_back:
         release(tx, worker.id, give_back)
     promoted = promote(tx)
-    claims = claim(tx, worker, room)
-    return Turn(claims, settled, promoted, next_due(tx.connection))
+    claims, more = claim(tx, worker, room)
+    return Turn(claims, settled, promoted, more or room <= 0)

@@ -2,7 +2,8 @@
 
 Forked by the API before its loop and threads start; speaks over one socket, imports no handlers,
 has one thread. Requests that wait together are written and synced together (group commit); each
-is answered only after the commit, because acknowledged means synced (law 6).
+is answered only after the sync, because acknowledged means synced (law 6). New jobs are visible
+before it, so that a worker starts while the disk still writes (ADR 0013).
 
 Frames are a 4-byte big-endian length and JSON: `[id, verb, args]` in, `[id, "ok", value]` or
 `[id, "error", code, detail]` out. The first frame out is `{"ready": true}`.
@@ -10,8 +11,8 @@ Frames are a 4-byte big-endian length and JSON: `[id, verb, args]` in, `[id, "ok
 
 from __future__ import annotations
 
+import gc
 import json
-import select
 import signal
 import socket
 import struct
@@ -21,9 +22,9 @@ from typing import Any
 from pydantic_core import from_json
 
 from orpheus.clock import SECOND_NS, Clock, SystemClock
-from orpheus.domain.job import NewJob
+from orpheus.domain.job import JobState, NewJob
 from orpheus.errors import EXIT_OK, EXIT_TEMPORARY, ProgramError, RequestError, StoreBusy, StoreFull
-from orpheus.ipc.doorbell import ring_all
+from orpheus.ipc.doorbell import Ringer
 from orpheus.log import get_logger
 from orpheus.settings import Settings
 from orpheus.store import control, queues
@@ -39,6 +40,9 @@ PROBE_TIMEOUT = 1.0
 # Bounds the hold of the gate: one group is written while the next one gathers.
 _MAX_GROUP = 256
 _MAX_GROUP_BYTES = 16 * 1024 * 1024 + 65536
+_CHUNK = 1 << 18
+_SUBMITS = frozenset({"submit", "submit_alike"})
+_MAKE_CLAIMABLE = _SUBMITS | {"retry", "resume"}
 _HEADER = struct.Struct(">I")
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _log = get_logger("store.writer")
@@ -63,10 +67,16 @@ def serve(sock: socket.socket, settings: Settings, clock: Clock | None = None) -
         _send(sock, {"ready": False, "exit": EXIT_TEMPORARY, "error": str(error)})
         return EXIT_TEMPORARY
     _send(sock, {"ready": True})
+    # What lives as long as the process is not searched for garbage again and again.
+    gc.freeze()
     try:
-        for group in _groups(sock):
-            answers = _Group(database, settings, clock).run(group)
-            sock.sendall(b"".join([_pack(answer) for answer in answers]))
+        ringer = Ringer(settings.run_dir / "bells", clock)
+        for frames in _groups(sock):
+            group = _Group(database, settings, clock, ringer)
+            sock.sendall(b"".join([_pack(answer) for answer in group.run(frames)]))
+            if group.wrote:
+                # After the answers: those who watch are in less of a hurry.
+                ringer.ring("feed-")
     except ProgramError as error:
         _log.error("writer stops", error=str(error))
         return error.exit_code
@@ -79,11 +89,15 @@ def serve(sock: socket.socket, settings: Settings, clock: Clock | None = None) -
 class _Group:
     """One group of requests and its transaction."""
 
-    def __init__(self, database: Database, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, settings: Settings, clock: Clock, ringer: Ringer
+    ) -> None:
         self._database = database
         self._settings = settings
         self._clock = clock
-        self._wake_workers = False
+        self._ringer = ringer
+        self.wrote = False
+        self._scheduled = False
         self._wake_maintenance = False
         self._verbs: dict[str, Callable[[Transaction, dict[str, Any]], Any]] = {
             "submit": self._submit,
@@ -100,13 +114,22 @@ class _Group:
         writes = [_decoded(frame) for frame in group if frame[1] in self._verbs]
         answers = [self._read(frame) for frame in group if frame[1] not in self._verbs]
         if writes:
-            answers += self._commit(writes)
+            # A job nobody was told of may vanish in a power cut, with all that came of it. What
+            # changes a job that was acknowledged is durable before anybody can see it.
+            early = all(frame[1] in _SUBMITS for frame in writes)
+            answers += self._commit(writes, synced=not early)
+            self.wrote = True
             self._ring()
+            if early:
+                self._database.sync()
         return answers
 
-    def _commit(self, writes: list[Frame]) -> list[Answer]:
+    def _commit(self, writes: list[Frame], synced: bool) -> list[Answer]:
         try:
-            with self._database.write(GATE_TIMEOUT) as tx:
+            with self._database.write(GATE_TIMEOUT, synced=synced) as tx:
+                if any(frame[1] in _MAKE_CLAIMABLE for frame in writes):
+                    # Early: who is called wakes while this is written, and is next at the gate.
+                    self._ringer.ring("jobs")
                 answers = self._together(tx, [frame for frame in writes if _is_plain(frame)])
                 answered = {answer[0] for answer in answers}
                 answers += [self._one(tx, frame) for frame in writes if frame[0] not in answered]
@@ -122,7 +145,7 @@ class _Group:
             if len(writes) == 1:
                 return [[writes[0][0], "error", "internal", f"{type(error).__name__}: {error}"]]
         # A defect in one request must not cost the others of its group: each by itself.
-        return [answer for frame in writes for answer in self._commit([frame])]
+        return [answer for frame in writes for answer in self._commit([frame], synced)]
 
     def _together(self, tx: Transaction, frames: list[Frame]) -> list[Answer]:
         """Plain submits of one job as one submit of many; none where that is refused."""
@@ -134,9 +157,8 @@ class _Group:
         except RequestError:
             # Too many together; one by one, the first of them may still find room.
             return []
-        self._wake_workers = True
         return [
-            [frame[0], "ok", _submitted(tx, [_item(one)])]
+            [frame[0], "ok", self._submitted(tx, [_item(one)])]
             for frame, one in zip(frames, submitted, strict=True)
         ]
 
@@ -168,17 +190,24 @@ class _Group:
         if key is not None:
             kept = recall(tx, key)
             if kept is not None:
-                return _submitted(tx, kept, replayed=True)
+                return self._submitted(tx, kept, replayed=True)
         items = [_item(one) for one in submit(tx, args["jobs"], self._settings.max_pending)]
         if key is not None:
             remember(tx, key, json.dumps(items))
-        self._wake_workers = True
-        return _submitted(tx, items)
+        return self._submitted(tx, items)
 
     def _submit_alike(self, tx: Transaction, args: dict[str, Any]) -> dict[str, Any]:
         first, state = submit_alike(tx, args["run"], self._settings.max_pending)
-        self._wake_workers = True
+        self._scheduled |= state == JobState.SCHEDULED
         return {"first": first, "state": state}
+
+    def _submitted(
+        self, tx: Transaction, items: list[dict[str, Any]], replayed: bool = False
+    ) -> dict[str, Any]:
+        """`created_at` only where all of it is new: whoever asked knows the rest of such jobs."""
+        self._scheduled |= any(item["state"] == JobState.SCHEDULED for item in items)
+        new = not (replayed or any(item["deduplicated"] for item in items))
+        return {"items": items, "replayed": replayed, "created_at": tx.now if new else None}
 
     def _cancel(self, tx: Transaction, args: dict[str, Any]) -> dict[str, Any]:
         accepted = control.cancel(tx, args["id"])
@@ -186,7 +215,7 @@ class _Group:
         return {"job": _job_row(tx, args["id"]), "accepted": accepted}
 
     def _retry(self, tx: Transaction, args: dict[str, Any]) -> dict[str, Any]:
-        self._wake_workers |= control.retry(tx, args["id"])
+        control.retry(tx, args["id"])
         return {"job": _job_row(tx, args["id"])}
 
     def _delete(self, tx: Transaction, args: dict[str, Any]) -> dict[str, Any]:
@@ -199,17 +228,14 @@ class _Group:
 
     def _resume(self, tx: Transaction, args: dict[str, Any]) -> dict[str, Any]:
         queues.resume(tx, args["queue"])
-        self._wake_workers = True
         return {}
 
     def _ring(self) -> None:
-        bells = self._settings.run_dir / "bells"
-        prefixes = ["feed-"]
-        if self._wake_workers:
-            prefixes.append("work-")
+        if self._scheduled:
+            # All: whoever is idle when the time comes must know when that is.
+            self._ringer.ring("work-")
         if self._wake_maintenance:
-            prefixes.append("maint-")
-        ring_all(bells, tuple(prefixes))
+            self._ringer.ring("maint-")
 
 
 class _ProbeDone(Exception):
@@ -236,14 +262,6 @@ def _item(one: Submitted) -> dict[str, Any]:
     return {"id": one.id, "state": one.state, "ref": one.ref, "deduplicated": one.deduplicated}
 
 
-def _submitted(
-    tx: Transaction, items: list[dict[str, Any]], replayed: bool = False
-) -> dict[str, Any]:
-    """`created_at` only where all of it is new: whoever asked knows the rest of such jobs."""
-    new = not (replayed or any(item["deduplicated"] for item in items))
-    return {"items": items, "replayed": replayed, "created_at": tx.now if new else None}
-
-
 def _job_row(tx: Transaction, job_id: int) -> dict[str, Any] | None:
     cursor = tx.connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,))
     row = cursor.fetchone()
@@ -255,24 +273,19 @@ def _job_row(tx: Transaction, job_id: int) -> dict[str, Any] | None:
 def _groups(sock: socket.socket) -> Iterator[list[Frame]]:
     """Groups of complete frames: all that wait, up to the bounds of one transaction."""
     buffer = bytearray()
-    sock.setblocking(False)
-    while True:
-        select.select([sock], [], [])
-        closed = _receive(sock, buffer)
+    closed = False
+    while not closed:
+        closed = _receive(sock, buffer, 0)
         while frames := _take(buffer):
-            sock.setblocking(True)
             yield frames
-            sock.setblocking(False)
-            closed = _receive(sock, buffer) or closed
-        if closed:
-            return
+            closed = _receive(sock, buffer, socket.MSG_DONTWAIT) or closed
 
 
-def _receive(sock: socket.socket, buffer: bytearray) -> bool:
-    """Read what is there; True at the end of the stream."""
+def _receive(sock: socket.socket, buffer: bytearray, flags: int) -> bool:
+    """Read what is there, waiting for the first of it unless told not to; True at the end."""
     while True:
         try:
-            data = sock.recv(1 << 18)
+            data = sock.recv(_CHUNK, flags)
         except BlockingIOError:
             return False
         except ConnectionError:
@@ -280,8 +293,9 @@ def _receive(sock: socket.socket, buffer: bytearray) -> bool:
         if not data:
             return True
         buffer += data
-        if len(buffer) > _MAX_GROUP_BYTES:
+        if len(data) < _CHUNK or len(buffer) > _MAX_GROUP_BYTES:
             return False
+        flags = socket.MSG_DONTWAIT
 
 
 def _take(buffer: bytearray) -> list[Frame]:

@@ -6,6 +6,7 @@ The order matters. Handlers come first, as their import is user code and may tak
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Mapping
@@ -75,7 +76,10 @@ def main(seat: WorkerSeat, settings: Settings) -> int:
     _log.info("worker ready", types=len(registry))
     if board.draining:
         lane.stopping = True
+    # What lives as long as the process is not searched for garbage again and again.
+    gc.freeze()
     lane.run()
+    lane.close()
     database.close()
     bell.close()
     lock.close()

@@ -7,18 +7,18 @@ outcome is in the outbox before the next job starts). Started by `worker.main`; 
 from __future__ import annotations
 
 import os
-import select
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from orpheus.clock import SECOND_NS, SECOND_US, Clock
+from orpheus.clock import SECOND_US, Clock
 from orpheus.domain.attempt import Claim
 from orpheus.domain.outcome import FinishedAttempt
 from orpheus.errors import StoreBusy
-from orpheus.ipc.doorbell import Doorbell, ring, ring_all
+from orpheus.ipc.doorbell import Doorbell, Ringer, Sleeper, jobs_bell, ring
 from orpheus.ipc.outbox import Outbox
+from orpheus.ipc.process import close_in_forks
 from orpheus.ipc.scoreboard import Slot
 from orpheus.log import get_logger
 from orpheus.settings import Settings
@@ -31,7 +31,11 @@ from orpheus.worker.room import Room
 from orpheus.worker.soft_stop import SoftStop
 
 # Hints may be lost (law 7): an idle worker also looks by itself.
-_POLL_NS = 2 * SECOND_NS
+_POLL_SECONDS = 2.0
+# Idle workers need not all wake for a job that falls due: the first slot does, the others look
+# this much later, one after the other, in case it could not.
+_STAGGER_SECONDS = 0.001
+_STAGGERED_SLOTS = 10
 _RETRY_SECONDS = 0.2
 _log = get_logger("worker.sync_lane")
 
@@ -41,7 +45,8 @@ class SyncLane:
     """One worker at work.
 
     `run_attempt` runs the user's code for one claim and tells how it ended; it never raises.
-    `lifeline` becomes readable when the master is gone.
+    `bell` is this worker's own, besides the one for jobs that all listen to; `lifeline` becomes
+    readable when the master is gone.
     """
 
     worker: WorkerIdentity
@@ -59,27 +64,47 @@ class SyncLane:
     _finished: list[FinishedAttempt] = field(default_factory=list)
     _give_back: list[int] = field(default_factory=list)
     _outbox: Outbox = field(init=False)
+    _ringer: Ringer = field(init=False)
+    _jobs_bell: Doorbell = field(init=False)
+    _sleeper: Sleeper = field(init=False)
 
     def __post_init__(self) -> None:
+        run_dir = self.settings.run_dir
         self._outbox = Outbox(self.slot, self.clock)
+        self._ringer = Ringer(run_dir / "bells", self.clock)
+        self._jobs_bell = Doorbell(jobs_bell(run_dir), shared=True)
+        close_in_forks(self._jobs_bell.fileno())
+        own = (self.bell.fileno(), self.lifeline)
+        self._sleeper = Sleeper(own, (self._jobs_bell.fileno(),))
 
     def run(self) -> None:
         """Work until told to stop, or until a soft stop left this process in doubt."""
+        called = False
         while not self.stopping and not self.stop.raised:
-            if not self._unsettled() and not self._may_claim():
-                self._wait()
+            # Who was woken for a job is the only one who was, and takes it without a look first.
+            if not called and not self._unsettled() and not self._may_claim():
+                called = self._wait()
                 continue
+            called = False
             result = self._turn(self.room.size)
             if result is not None and result.claims:
                 self._work(deque(result.claims))
         self.slot.stopping = 1
+        # A call this one took and did not follow is somebody else's now.
+        self._ringer.ring("jobs")
         while self._unsettled() and not self._settled_at_last():
             pass
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._sleeper.close()
+        self._jobs_bell.close()
+        self._ringer.close()
 
     def request_stop(self) -> None:
         """Finish the running job, give the rest back, end. Safe in a signal handler."""
         self.stopping = True
-        # An idle worker sits in select(), which goes on after a signal by itself.
+        # An idle worker's wait goes on after a signal by itself.
         ring(self.bell.path)
 
     def _unsettled(self) -> bool:
@@ -98,7 +123,7 @@ class SyncLane:
                 result = turn(tx, self.worker, batch, self._give_back, room, self.rng)
         except StoreBusy as error:
             _log.warning("cannot settle now; results are kept", error=str(error))
-            select.select([self.bell.fileno()], [], [], _RETRY_SECONDS)
+            self._sleeper.wait(_RETRY_SECONDS)
             self.bell.drain()
             return None
         for attempt_id in result.settled.lost:
@@ -113,11 +138,14 @@ class SyncLane:
         return result
 
     def _ring(self, result: Turn, batch: Batch) -> None:
-        bells = self.settings.run_dir / "bells"
+        if result.more:
+            # Whoever is woken does the same: one ring brings in as many as there is work for.
+            self._ringer.ring("jobs")
+        if result.settled.scheduled:
+            # All: whoever is idle when the time of the retry comes must know when that is.
+            self._ringer.ring("work-")
         if batch.finished or result.claims or result.promoted:
-            ring_all(bells, "feed-")
-        if result.promoted + result.settled.pending > len(result.claims):
-            ring_all(bells, "work-")
+            self._ringer.ring("feed-")
 
     def _work(self, claims: deque[Claim]) -> None:
         started = self.clock.monotonic()
@@ -166,20 +194,22 @@ class SyncLane:
             return True
         return has_claimable(self.database.connection, self.worker.lanes)
 
-    def _wait(self) -> None:
-        """Sleep until the bell rings, a scheduled job is due, or the slow poll."""
+    def _wait(self) -> bool:
+        """Sleep until called for a job (True), a scheduled one is due, or the slow poll."""
         due = next_due(self.database.connection)
-        pause = _POLL_NS / SECOND_NS
+        pause = _POLL_SECONDS
         if due is not None:
-            pause = min(pause, max(0.0, (due - self.clock.now()) / SECOND_US))
+            turn = min(self.slot.index, _STAGGERED_SLOTS) * _STAGGER_SECONDS
+            pause = min(pause, max(0.0, (due - self.clock.now()) / SECOND_US) + turn)
         if self.stopping:
-            return
-        bell = self.bell.fileno()
-        ready, _, _ = select.select([bell, self.lifeline], [], [], pause)
+            return False
+        self.database.expect(synced=False)
+        ready = self._sleeper.wait(pause)
         if self.lifeline in ready and not os.read(self.lifeline, 1):
             self.stopping = True
-        if bell in ready:
+        if self.bell.fileno() in ready:
             self.bell.drain()
+        return self._jobs_bell.fileno() in ready and self._jobs_bell.drain()
 
     def _ring_maintenance(self) -> None:
-        ring_all(self.settings.run_dir / "bells", "maint-")
+        self._ringer.ring("maint-")

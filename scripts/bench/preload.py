@@ -50,6 +50,6 @@ def preload(settings: Settings, job: NewJob, n: int) -> None:
         put(database, [job] * n)
 
 
-def ring_workers(settings: Settings) -> None:
-    """As after every submit."""
-    ring_all(settings.run_dir / "bells", "work-")
+def ring_workers(settings: Settings, later: bool = False) -> None:
+    """As after a submit; every worker hears of jobs for `later`."""
+    ring_all(settings.run_dir / "bells", "work-" if later else "jobs")

@@ -226,5 +226,19 @@ def test_a_turn_settles_releases_promotes_and_claims_in_one_commit(
         result = turn(tx, worker.identity, batch, [unstarted.attempt_id], 5, Random(1))
     assert [claim.job_id for claim in result.claims] == [2, 3]
     assert (result.settled.moved, result.promoted) == (1, 1)
-    assert result.next_due == clock.now() + 97 * SECOND_US
+    assert not result.more
     assert store.rows("SELECT DISTINCT at FROM events WHERE seq > 7") == [(clock.now(),)]
+
+
+def test_a_turn_tells_whether_others_should_look(store: Store, worker: TinyWorker) -> None:
+    store.submit(*[new_job()] * 3)
+
+    def more(room: int) -> bool:
+        with store.write() as tx:
+            return turn(tx, worker.identity, Batch.of([]), [], room, Random(1)).more
+
+    assert more(2)
+    # Claims nothing on purpose, as a worker does that stops: there may be something.
+    assert more(0)
+    assert not more(1)
+    assert not more(1)

@@ -4,117 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import select
-import socket
 import sqlite3
-import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from orpheus.clock import SystemClock
 from orpheus.errors import EXIT_CONFIGURATION, EXIT_OK, EXIT_TEMPORARY
 from orpheus.ipc.doorbell import Doorbell
-from orpheus.ipc.process import fork
-from orpheus.settings import Settings
-from orpheus.store import writer
-from orpheus.store.database import close, connect_readonly
 from orpheus.store.migrate import latest_version, migrate
-from tests.support.stores import integrity, new_job, settings_at
+from tests.store.writer_peer import Peer, rung, started, wire
+from tests.support.stores import integrity, settings_at
 from tests.support.waiting import eventually
-
-HEADER = struct.Struct(">I")
-
-
-@dataclass
-class Peer:
-    """The API's end of the socket."""
-
-    sock: socket.socket
-    pid: int
-    settings: Settings
-    _last: int = 0
-    _buffer: bytearray = field(default_factory=bytearray)
-
-    def send(self, *requests: tuple[str, dict[str, Any]]) -> list[int]:
-        """Send requests in one piece and return their ids."""
-        ids = []
-        data = b""
-        for verb, args in requests:
-            self._last += 1
-            ids.append(self._last)
-            body = json.dumps([self._last, verb, args]).encode()
-            data += HEADER.pack(len(body)) + body
-        self.sock.sendall(data)
-        return ids
-
-    def receive(self) -> Any:
-        """The next frame; EOFError at the end of the stream."""
-        while True:
-            if len(self._buffer) >= HEADER.size:
-                (length,) = HEADER.unpack_from(self._buffer)
-                if len(self._buffer) >= HEADER.size + length:
-                    body = bytes(self._buffer[HEADER.size : HEADER.size + length])
-                    del self._buffer[: HEADER.size + length]
-                    return json.loads(body)
-            data = self.sock.recv(1 << 16)
-            if not data:
-                raise EOFError
-            self._buffer += data
-
-    def ask(self, verb: str, **args: Any) -> Any:
-        """One request and the value of its answer."""
-        (id_,) = self.send((verb, args))
-        answer = self.receive()
-        assert answer[:2] == [id_, "ok"], answer
-        return answer[2]
-
-    def refused(self, verb: str, **args: Any) -> str:
-        """The code of the error that a request gets."""
-        (id_,) = self.send((verb, args))
-        answer = self.receive()
-        assert answer[:2] == [id_, "error"], answer
-        assert answer[3]
-        return str(answer[2])
-
-    def submit(self, **values: Any) -> Any:
-        return self.ask("submit", jobs=[wire(**values)], idempotency=None)
-
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        connection = connect_readonly(self.settings.database_path)
-        try:
-            return connection.execute(sql).fetchall()
-        finally:
-            close(connection)
-
-    def end(self) -> int:
-        """Hang up, as the API does when it stops, and return the exit code."""
-        self.sock.close()
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-
-
-def wire(**values: Any) -> list[Any]:
-    return new_job(**values).to_wire()
-
-
-@contextmanager
-def started(settings: Settings) -> Iterator[Peer]:
-    ours, theirs = socket.socketpair()
-    pid = fork(lambda: writer.serve(theirs, settings, SystemClock()), close=(ours.fileno(),))
-    theirs.close()
-    ours.settimeout(20)
-    try:
-        yield Peer(ours, pid, settings)
-    finally:
-        ours.close()
-        try:
-            os.waitpid(pid, 0)
-        except ChildProcessError:
-            pass
 
 
 @pytest.fixture
@@ -306,7 +208,7 @@ class TestTrouble:
 
 def test_it_rings_who_should_look(peer: Peer) -> None:
     bells = peer.settings.run_dir / "bells"
-    names = ("work-main-0", "maint-main", "feed-1")
+    names = ("jobs", "maint-main", "feed-1")
     listeners = [Doorbell(bells / f"{name}.fifo") for name in names]
     try:
         peer.submit()
@@ -316,6 +218,14 @@ def test_it_rings_who_should_look(peer: Peer) -> None:
             bell.close()
 
 
-def rung(bell: Doorbell) -> bool:
-    """Whether something waits in the bell; it is left there."""
-    return bool(select.select([bell.fileno()], [], [], 0)[0])
+def test_a_job_for_later_is_told_to_every_worker(peer: Peer) -> None:
+    """Whoever is idle when the time comes must know it: the others may run something then."""
+    own = [Doorbell(peer.settings.run_dir / "bells" / f"work-main-{n}.fifo") for n in range(2)]
+    try:
+        peer.submit()
+        assert not any(rung(bell) for bell in own)
+        peer.submit(delay=60_000_000)
+        assert all(rung(bell) for bell in own)
+    finally:
+        for bell in own:
+            bell.close()

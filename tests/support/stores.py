@@ -146,7 +146,7 @@ class TinyWorker:
 
     def claim(self, room: int = 1) -> list[Claim]:
         with self.store.write() as tx:
-            return claim(tx, self.identity, room)
+            return claim(tx, self.identity, room)[0]
 
     def claim_one(self) -> Claim:
         (claimed,) = self.claim(1)

@@ -30,7 +30,7 @@ def _delayed(run: Run, system: Orpheus) -> None:
     with store(system.settings) as database, system.pool():
         jobs = [new_job("bench_sum", {"n": 100}, _FIRST_US + n * _APART_US) for n in range(40)]
         put(database, jobs)
-        ring_workers(system.settings)
+        ring_workers(system.settings, later=True)
         wait_for(lambda: system.count("done") == len(jobs), 30, "the delayed jobs")
         rows = system.rows("SELECT (started_at - run_at) / 1000.0 FROM jobs")
     late = [row[0] for row in rows]
