@@ -11,10 +11,9 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode
 
 from orpheus.errors import ConfigurationError
 
@@ -22,7 +21,7 @@ _PREFIX = "ORPHEUS_"
 _CONFIG_VARIABLE = "ORPHEUS_CONFIG"
 _CONFIG_PATH = Path("config") / "orpheus.toml"
 
-Names = Annotated[tuple[str, ...], NoDecode]
+Names = tuple[str, ...]
 
 
 class _Values(BaseModel):
@@ -218,14 +217,11 @@ def _read_file(path: Path | None) -> dict[str, Any]:
     return values
 
 
-def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    class Source(BaseSettings, _Values):
-        model_config = {"env_prefix": _PREFIX}
-
-    source = EnvSettingsSource(Source)
-    source.env_vars = {key.lower(): value for key, value in environ.items()}
+def _read_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    given = {key.lower(): value for key, value in environ.items()}
+    found = {name: given.get(_PREFIX.lower() + name) for name in SETTING_NAMES}
     # An empty variable means "not set": `ORPHEUS_TOKEN= orpheus api` must not set a token of "".
-    return {name: value for name, value in source().items() if value != ""}
+    return {name: value for name, value in found.items() if value}
 
 
 def _warnings(environ: Mapping[str, str]) -> tuple[str, ...]:

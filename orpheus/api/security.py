@@ -8,15 +8,14 @@ Host (DNS rebinding), a foreign Origin (CSRF, WebSocket hijacking). Never looks 
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import re
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from orpheus.api.loopback import is_loopback
 from orpheus.api.problems import problem
 
 _POLICY = "; ".join(
@@ -85,7 +84,7 @@ class HostGuard(_Guard):
         hosts = _values(scope, b"host")
         if len(hosts) == 1 and (match := _AUTHORITY.fullmatch(hosts[0])):
             name = match[1].lower().strip("[]")
-            if name in self._allowed or hosts[0].lower() in self._allowed or _is_loopback(name):
+            if name in self._allowed or hosts[0].lower() in self._allowed or is_loopback(name):
                 return None
         return Refusal(
             "invalid_host",
@@ -164,19 +163,6 @@ class SecurityHeaders:
             await send(message)
 
         await self.app(scope, receive, with_headers)
-
-
-def is_loopback_bind(host: str) -> bool:
-    """Whether listening on `host` reaches this machine only."""
-    return host.lower() == "localhost" or _is_loopback(host.strip("[]"))
-
-
-@lru_cache(maxsize=256)
-def _is_loopback(name: str) -> bool:
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def _values(scope: Scope, name: bytes) -> list[str]:

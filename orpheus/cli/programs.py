@@ -14,9 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orpheus import log
+from orpheus.absent import absent
 from orpheus.errors import ConfigurationError, ProgramError
 from orpheus.settings import SETTING_NAMES, Settings, load_settings, prepare_data_dir
+
+# structlog loads rich for tracebacks in colour, and greenlet for a deprecated kind of context: 6 MB
+# in each process. Ours are plain text before its renderer sees them, and we use contextvars.
+with absent("rich", "greenlet"):
+    from orpheus import log
 
 if TYPE_CHECKING:
     from orpheus.ipc.seats import MaintenanceSeat, WorkerSeat

@@ -18,7 +18,7 @@ LAYERS = (
     {"store"},
     {"ipc"},
     {"domain"},
-    {"log", "settings", "clock", "errors"},
+    {"log", "settings", "clock", "errors", "absent"},
 )
 FORBIDDEN = {
     "pool": {"store", "handlers", "domain", "feed"},
@@ -26,7 +26,7 @@ FORBIDDEN = {
     "domain": {"log", "settings"},
 }
 # In the lowest row a module may import the ones named here.
-LOWEST = {"errors": set(), "clock": set(), "log": set(), "settings": {"errors"}}
+LOWEST = {"errors": set(), "clock": set(), "log": set(), "settings": {"errors"}, "absent": set()}
 # The public face is above everything, and nothing inside imports it.
 FACE = "__init__"
 EDGES_ONLY = {"fastapi", "starlette", "uvicorn", "jinja2", "websockets"}

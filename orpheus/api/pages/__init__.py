@@ -15,7 +15,7 @@ __all__ = ["mount_static", "router"]
 
 
 def mount_static(app: FastAPI) -> None:
-    """Load templates and static files and serve the latter under `/static/`."""
+    """Load the static files and serve them under `/static/`."""
     pages = Pages()
     app.state.pages = pages
 
