@@ -74,6 +74,7 @@ class Loop:
             self._output.store()
         self._renew()
         self._retention.run()
+        self._pool.database.log.tend()
 
     def _renew(self) -> None:
         now = self._pool.clock.monotonic()

@@ -16,19 +16,20 @@ from pathlib import Path
 from typing import Literal
 
 from orpheus.clock import SECOND_NS, Clock
-from orpheus.errors import ConfigurationError, StoreFailed
+from orpheus.errors import ConfigurationError
 from orpheus.ipc.locks import ORPHEUS
-from orpheus.ipc.process import close_in_forks, keep_in_forks, register_fork_guard
+from orpheus.ipc.process import register_fork_guard
 from orpheus.settings import Settings
 from orpheus.store.gate import Gate, classify
 from orpheus.store.transaction import Transaction
+from orpheus.store.wal import KEPT_BYTES, LAST_RESORT_PAGES, WriteAheadLog
 
 MINIMUM_SQLITE = (3, 38, 0)
-_CHECKPOINT_PAGES = 4000
+# What a transaction of a whole batch changes stays in memory until its commit: written to the log
+# in pieces and read back from there it takes half as long again.
+_LARGE_CACHE_KIB = 40 * 1024
 _FIGURES_EVERY_NS = 5 * SECOND_NS
 
-# macOS has no fdatasync.
-_sync = getattr(os, "fdatasync", os.fsync)
 _open: dict[int, sqlite3.Connection] = {}
 
 
@@ -73,8 +74,8 @@ def connect(path: Path, durability: Literal["full", "normal"]) -> sqlite3.Connec
             f"synchronous = {durability.upper()}",
             "foreign_keys = ON",
             "busy_timeout = 0",
-            f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
-            f"journal_size_limit = {16 * 1024 * 1024}",
+            f"wal_autocheckpoint = {LAST_RESORT_PAGES}",
+            f"journal_size_limit = {KEPT_BYTES}",
             "temp_store = MEMORY",
             "trusted_schema = OFF",
             "cell_size_check = ON",
@@ -98,14 +99,22 @@ def readonly_uri(path: Path) -> str:
     return f"{path.absolute().as_uri()}?mode=ro"
 
 
-def connect_readonly(path: Path) -> sqlite3.Connection:
-    """A read-only connection, for short synchronous reads outside the API."""
+def connect_readonly(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
+    """A read-only connection, for short synchronous reads outside the API.
+
+    `immutable` is for a file that nobody writes and has no log: nothing is made beside it.
+    """
+    uri = readonly_uri(path) + ("&immutable=1" if immutable else "")
     try:
-        connection = sqlite3.connect(readonly_uri(path), uri=True, isolation_level=None, timeout=1)
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=1)
     except sqlite3.Error as error:
         raise classify(error) from error
     _open[id(connection)] = connection
-    connection.execute("PRAGMA query_only = ON")
+    try:
+        connection.execute("PRAGMA query_only = ON")
+    except sqlite3.Error as error:
+        close(connection)
+        raise classify(error) from error
     return connection
 
 
@@ -115,13 +124,12 @@ class Database:
     def __init__(self, settings: Settings, clock: Clock, kind: int = ORPHEUS) -> None:
         self._clock = clock
         self._pid = os.getpid()
-        self._log_path = f"{settings.database_path}-wal"
         self.gate = Gate(settings.gate_path, settings.locks_dir / "turn", clock, kind)
         # In the gate: the first connection may have a log to recover, and the last one that closes
         # removes it; beside either, SQLite answers "locked".
         with self.gate.held():
             self.connection = connect(settings.database_path, settings.durability)
-        self._log = -1
+        self.log = WriteAheadLog(settings.database_path, self.connection, self.gate, clock)
         self._figures_due = 0
         self._full = settings.durability == "full"
         self._synced = True
@@ -151,31 +159,27 @@ class Database:
         self._set_synced(synced)
 
     def sync(self) -> None:
-        """Make every commit so far survive a power cut, outside the gate; raises StoreFailed.
+        """Make every commit so far survive a power cut; nothing where durability is normal."""
+        if self._full:
+            self.log.sync()
 
-        What SQLite does inside a synced commit: all that is committed and not yet in the database
-        file is in the log, and a checkpoint syncs the log first. Nothing where durability is
-        normal.
-        """
-        if not self._full:
-            return
-        if self._log < 0:
-            # Stays the log in use for as long as our connection keeps SQLite from removing it;
-            # unlike the database file, no lock of ours is lost when a descriptor is closed.
-            self._log = os.open(self._log_path, os.O_RDWR | os.O_CLOEXEC)
-            close_in_forks(self._log)
+    @contextmanager
+    def large(self) -> Iterator[None]:
+        """For a transaction of many megabytes."""
+        execute = self.connection.execute
+        ordinary = execute("PRAGMA cache_size").fetchone()[0]
+        execute(f"PRAGMA cache_size = {-_LARGE_CACHE_KIB}")
         try:
-            _sync(self._log)
-        except OSError as error:
-            raise StoreFailed(f"the log could not be synced: {error.strerror}") from error
+            yield
+        finally:
+            execute(f"PRAGMA cache_size = {ordinary}")
+            execute("PRAGMA shrink_memory")
 
     def close(self) -> None:
         """Close the connection inside the gate, since the last close checkpoints."""
         with self.gate.held():
             close(self.connection)
-        if self._log >= 0:
-            keep_in_forks(self._log)
-            os.close(self._log)
+        self.log.close()
         self.gate.close()
 
     def _set_synced(self, synced: bool) -> None:

@@ -61,25 +61,30 @@ class Gate:
             raise classify(error) from error
         finally:
             self._turnstile.release()
-        held = self._clock.monotonic() - entered
-        if held > _LONG_HOLD_NS:
-            self.long_holds += 1
-            _log.warning("gate held long", milliseconds=round(held / 1e6, 1))
+        self._judge(entered)
 
     @contextmanager
     def held(self, timeout: float | None = None) -> Iterator[None]:
-        """Hold the gate without a transaction: for closing a connection or changing its mode."""
+        """Hold the gate without a transaction: for a checkpoint, or closing a connection."""
         self._acquire(None if timeout is None else self._clock.monotonic() + int(timeout * 1e9))
+        entered = self._clock.monotonic()
         try:
             yield
         except sqlite3.Error as error:
             raise classify(error) from error
         finally:
             self._turnstile.release()
+        self._judge(entered)
 
     def close(self) -> None:
         """Close the descriptors."""
         self._turnstile.close()
+
+    def _judge(self, entered: int) -> None:
+        held = self._clock.monotonic() - entered
+        if held > _LONG_HOLD_NS:
+            self.long_holds += 1
+            _log.warning("gate held long", milliseconds=round(held / 1e6, 1))
 
     def _acquire(self, deadline: int | None) -> None:
         if deadline is None:

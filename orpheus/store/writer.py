@@ -17,6 +17,7 @@ import signal
 import socket
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 from pydantic_core import from_json
@@ -40,6 +41,7 @@ PROBE_TIMEOUT = 1.0
 # Bounds the hold of the gate: one group is written while the next one gathers.
 _MAX_GROUP = 256
 _MAX_GROUP_BYTES = 16 * 1024 * 1024 + 65536
+_LARGE = 2 * 1024 * 1024
 _CHUNK = 1 << 18
 _SUBMITS = frozenset({"submit", "submit_alike"})
 _MAKE_CLAIMABLE = _SUBMITS | {"retry", "resume"}
@@ -71,12 +73,15 @@ def serve(sock: socket.socket, settings: Settings, clock: Clock | None = None) -
     gc.freeze()
     try:
         ringer = Ringer(settings.run_dir / "bells", clock)
-        for frames in _groups(sock):
+        for frames, size in _groups(sock):
             group = _Group(database, settings, clock, ringer)
-            sock.sendall(b"".join([_pack(answer) for answer in group.run(frames)]))
+            with database.large() if size > _LARGE else nullcontext():
+                answers = group.run(frames)
+            sock.sendall(b"".join([_pack(answer) for answer in answers]))
             if group.wrote:
                 # After the answers: those who watch are in less of a hurry.
                 ringer.ring("feed-")
+                _tend(database)
     except ProgramError as error:
         _log.error("writer stops", error=str(error))
         return error.exit_code
@@ -242,6 +247,14 @@ class _ProbeDone(Exception):
     """Rolls the probe's transaction back."""
 
 
+def _tend(database: Database) -> None:
+    """What the log needs after a group can wait for the next one."""
+    try:
+        database.log.tend(GATE_TIMEOUT)
+    except StoreBusy:
+        pass
+
+
 def _decoded(frame: Frame) -> Frame:
     """The request with its jobs made, outside the gate."""
     id_, verb, args = frame
@@ -270,14 +283,14 @@ def _job_row(tx: Transaction, job_id: int) -> dict[str, Any] | None:
     return dict(zip((column[0] for column in cursor.description), row, strict=True))
 
 
-def _groups(sock: socket.socket) -> Iterator[list[Frame]]:
-    """Groups of complete frames: all that wait, up to the bounds of one transaction."""
+def _groups(sock: socket.socket) -> Iterator[tuple[list[Frame], int]]:
+    """Complete frames that wait, up to the bounds of one transaction, and their size."""
     buffer = bytearray()
     closed = False
     while not closed:
         closed = _receive(sock, buffer, 0)
-        while frames := _take(buffer):
-            yield frames
+        while (waiting := len(buffer)) and (frames := _take(buffer)):
+            yield frames, waiting - len(buffer)
             closed = _receive(sock, buffer, socket.MSG_DONTWAIT) or closed
 
 

@@ -135,6 +135,8 @@ class SyncLane:
         # All that was revoked is released now, by us or by maintenance; what comes is new.
         self.slot.revoke_from = 0
         self._ring(result, batch)
+        if batch.finished:
+            self.database.log.tend()
         return result
 
     def _ring(self, result: Turn, batch: Batch) -> None:

@@ -36,7 +36,7 @@ from tests.support.stores import (
         ("journal_mode", "wal"),
         ("foreign_keys", 1),
         ("busy_timeout", 0),
-        ("wal_autocheckpoint", 4000),
+        ("wal_autocheckpoint", 16_000),
         ("trusted_schema", 0),
         ("cell_size_check", 1),
         ("temp_store", 2),

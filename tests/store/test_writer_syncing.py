@@ -13,7 +13,7 @@ import pytest
 from orpheus.errors import EXIT_TEMPORARY
 from orpheus.ipc.doorbell import Doorbell
 from orpheus.settings import Settings
-from orpheus.store import database
+from orpheus.store import wal
 from tests.store.writer_peer import Peer, rung, started, wire
 from tests.support.stores import settings_at
 from tests.support.waiting import eventually
@@ -30,7 +30,7 @@ def stopped_in_sync(
 ) -> Iterator[tuple[Peer, Callable[[], object]]]:
     """A writer whose syncs wait until they are let go."""
     waits, go = os.pipe()
-    monkeypatch.setattr(database, "_sync", lambda _: os.read(waits, 1))
+    monkeypatch.setattr(wal, "_sync", lambda _: os.read(waits, 1))
     with started(settings) as peer:
         assert peer.receive() == {"ready": True}
         yield peer, lambda: os.write(go, b"!")
@@ -72,7 +72,7 @@ def test_a_sync_that_fails_acknowledges_nothing(
     def fail(_: int) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(database, "_sync", fail)
+    monkeypatch.setattr(wal, "_sync", fail)
     with started(settings) as peer:
         assert peer.receive() == {"ready": True}
         peer.send(("submit", {"jobs": [wire()], "idempotency": None}))

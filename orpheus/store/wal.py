@@ -1,0 +1,135 @@
+"""The write-ahead log: synced, copied back into the database file, and kept short.
+
+Of one process's connection, made by `store.database`. Checkpoints are holds of the gate of their
+own (ADR 0017): inside a commit they would come on top of it. Reads the log's file itself, whose
+format is fixed (https://sqlite.org/fileformat2.html#walformat); never the shared memory beside it,
+whose locks would be lost with any descriptor of it that is closed.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import struct
+from pathlib import Path
+
+from orpheus.clock import SECOND_NS, Clock
+from orpheus.errors import StoreFailed
+from orpheus.ipc.process import close_in_forks, keep_in_forks
+from orpheus.store.gate import Gate
+
+_MIB = 1024 * 1024
+# A commit's own checkpoint: only where nobody has tended the log.
+LAST_RESORT_PAGES = 16_000
+# What is left of the log's file when it begins anew: writing over it is cheaper than extending it.
+KEPT_BYTES = 16 * _MIB
+
+_CHECKPOINT_AT = 16 * _MIB
+# After a checkpoint that readers kept from ending: when it is worth another.
+_CHECKPOINT_AGAIN = 4 * _MIB
+# Readers overlap all the time: the log will not begin anew by itself.
+_EMPTY_AT = 26 * _MIB
+# How long the readers of now are waited for, in the gate (law 1 allows 250 ms), and how long nobody
+# tries again after one of them outlasted that.
+_READERS_MS = 150
+_TRY_AGAIN_NS = 2 * SECOND_NS
+_LOOK_EACH_NS = SECOND_NS // 50
+
+_HEADER_SIZE = 32
+_FRAME_HEADER_SIZE = 24
+_PAGE_SIZE = struct.Struct(">8xI")
+_HEADER_SALT = slice(16, 24)
+_FRAME_SALT_AT = 8
+# macOS has no fdatasync.
+_sync = getattr(os, "fdatasync", os.fsync)
+
+
+class WriteAheadLog:
+    """The log of one database, as one process sees it."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, gate: Gate, clock: Clock):
+        self._path = f"{path}-wal"
+        self._connection = connection
+        self._gate = gate
+        self._clock = clock
+        self._descriptor = -1
+        self._look_after = 0
+        self._try_after = 0
+        self._copied = 0
+
+    def sync(self) -> None:
+        """Make every commit so far survive a power cut, outside the gate; raises StoreFailed.
+
+        What SQLite does inside a synced commit: all that is committed and not yet in the database
+        file is in the log, and a checkpoint syncs the log first.
+        """
+        try:
+            _sync(self._open())
+        except OSError as error:
+            raise StoreFailed(f"the log could not be synced: {error.strerror}") from error
+
+    def used(self) -> int:
+        """Bytes written since the log began anew; 0 where there is none."""
+        try:
+            log = self._open()
+            header = os.pread(log, _HEADER_SIZE, 0)
+            if len(header) < _HEADER_SIZE:
+                return 0
+            salt = header[_HEADER_SALT]
+            frame = _PAGE_SIZE.unpack_from(header)[0] + _FRAME_HEADER_SIZE
+            # Pages are written one after the other, each with the salt of its time.
+            low, high = 0, (os.fstat(log).st_size - _HEADER_SIZE) // frame
+            while low < high:
+                middle = (low + high) // 2
+                at = _HEADER_SIZE + middle * frame + _FRAME_SALT_AT
+                low, high = (middle + 1, high) if os.pread(log, 8, at) == salt else (low, middle)
+            return low * frame
+        except OSError:
+            return 0
+
+    def tend(self, timeout: float | None = None) -> None:
+        """Copy the log back when it has grown; call it after writing, outside the gate.
+
+        Where readers keep it from beginning anew, new writes and then new readers are held off
+        until it is empty. `timeout` is for the gate, as in `Database.write`.
+        """
+        now = self._clock.monotonic()
+        if now < self._look_after:
+            return
+        self._look_after = now + _LOOK_EACH_NS
+        used = self.used()
+        if used < _CHECKPOINT_AT:
+            self._copied = 0
+        elif used >= _EMPTY_AT and now >= self._try_after:
+            if not self._empty(timeout):
+                self._try_after = now + _TRY_AGAIN_NS
+        elif used >= self._copied + _CHECKPOINT_AGAIN:
+            with self._gate.held(timeout):
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            self._copied = used
+
+    def close(self) -> None:
+        """Let go of the file; after the connection."""
+        if self._descriptor >= 0:
+            keep_in_forks(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _empty(self, timeout: float | None) -> bool:
+        """Copy all of it and truncate it; False where a reader stayed too long."""
+        execute = self._connection.execute
+        execute(f"PRAGMA busy_timeout = {_READERS_MS}")
+        try:
+            with self._gate.held(timeout):
+                (busy, _, _) = execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            execute("PRAGMA busy_timeout = 0")
+        return not busy
+
+    def _open(self) -> int:
+        # The same file for as long as our connection keeps SQLite from removing it. Unlike those of
+        # the database file, no lock of ours hangs on its descriptors.
+        if self._descriptor < 0:
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+            close_in_forks(self._descriptor)
+        return self._descriptor
