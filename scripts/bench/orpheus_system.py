@@ -22,7 +22,13 @@ from orpheus.settings import Settings, load_settings
 class Orpheus:
     """One data folder and the programs on it. `settings` are ORPHEUS_* names without the prefix."""
 
-    def __init__(self, folder: Path, workers: int = 2, durability: str = "full") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        workers: int = 2,
+        durability: str = "full",
+        handlers: str = "bench.handlers",
+    ) -> None:
         self.folder = folder
         self.log = folder / "log.txt"
         self.marks = Marks(folder / "marks")
@@ -32,7 +38,7 @@ class Orpheus:
         self._values = {
             "DATA_DIR": str(folder / "data"),
             "PORT": str(self.port),
-            "HANDLERS": "bench.handlers",
+            "HANDLERS": handlers,
             "PROCESSES": str(workers),
             "DURABILITY": durability,
             "MAX_PENDING": "10000000",

@@ -1,9 +1,11 @@
-"""The drain of a preloaded queue: workers, durability, handlers' lengths, payloads."""
+"""The drain of a preloaded queue: workers, durability, handlers' lengths, payloads, and the room
+that is left for features which will look things up in every turn."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bench.lookup_tables import add_tables
 from bench.marks import drain_rate
 from bench.orpheus_system import Orpheus
 from bench.preload import new_job, preload
@@ -30,6 +32,7 @@ def _cases() -> Iterator[tuple[str, NewJob, int, int, str]]:
 def run(run: Run) -> None:
     """Each case once a round."""
     for _ in range(run.rounds):
+        _lookups(run)
         for subject, job, jobs, workers, durability in _cases():
             with run.scratch("drain") as folder:
                 system = Orpheus(folder, workers, durability)
@@ -42,3 +45,19 @@ def run(run: Run) -> None:
                     run.results.skip("drain", subject, str(error))
                     continue
                 run.results.add("drain", subject, "drain", "jobs/s", rate)
+
+
+def _lookups(run: Run) -> None:
+    """The same drain with and without them, next to each other."""
+    jobs = run.jobs(40_000)
+    for subject, handlers in (
+        ("turns as they are", "bench.handlers"),
+        ("a dependency and a limit lookup a turn", "bench.handlers_with_lookups"),
+    ):
+        with run.scratch("lookups") as folder:
+            system = Orpheus(folder, handlers=handlers)
+            preload(system.settings, _SUM, jobs)
+            add_tables(system.settings)
+            with system.pool(ready=False):
+                rate = drain_rate(system.marks, jobs, 120)
+            run.results.add("drain", subject, "drain", "jobs/s", rate)
