@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.bare_server import bare_server
+from bench.figures import percentile
+from bench.gate_watch import SEEN, observed
 from bench.orpheus_system import Orpheus
 from bench.processes import ask
 from bench.run_state import Run
@@ -33,6 +35,15 @@ def run(run: Run) -> None:
                     found = load(port, body, seconds)
                     run.results.add("http", subject, "requests", "requests/s", found["rate"])
                     run.results.add("http", subject, "p99", "ms", found["p99_ms"])
+                _holds(run, system, body, seconds)
+
+
+def _holds(run: Run, system: Orpheus, body: Path, seconds: float) -> None:
+    """A load of its own, since who watches the gate takes time from it."""
+    holds = observed(system.settings.gate_path, lambda: load(system.port, body, seconds))
+    subject = "POST /jobs of Orpheus"
+    run.results.add("http", subject, "gate hold p99", "ms", percentile(holds, 99), SEEN)
+    run.results.add("http", subject, "gate hold, longest", "ms", max(holds), SEEN)
 
 
 def load(port: int, body: Path, seconds: float, path: str = "/jobs", connections: int = 50) -> Any:

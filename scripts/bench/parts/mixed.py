@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from bench.figures import percentile
+from bench.gate_watch import SEEN, observed
 from bench.orpheus_system import Orpheus
 from bench.parts.http import load
 from bench.preload import new_job, preload
 from bench.processes import wait_for
 from bench.run_state import Run
-from orpheus.ipc.locks import read_record
 
 _BATCHES = 3
-_LOOK_EACH = 0.0005
 
 
 def run(run: Run) -> None:
@@ -58,30 +55,5 @@ def _large_batches(run: Run, folder: Path) -> None:
         )
         wait_for(lambda: system.count("done") >= size * _BATCHES, 60, "the large jobs")
     subject = f"{_BATCHES} batches of {len(body) / 2**20:.1f} MiB beside 2 workers"
-    note = "holds seen by looking 2,000 times a second: the shortest are missed"
-    run.results.add("mixed", subject, "gate hold p99", "ms", percentile(holds, 99), note)
-    run.results.add("mixed", subject, "gate hold, longest", "ms", max(holds), note)
-
-
-def observed(gate: Path, act: Callable[[], object]) -> list[float]:
-    """Milliseconds of the holds of a gate while `act` runs, as far as they could be seen."""
-    holds: dict[tuple[int, int], float] = {}
-    over = threading.Event()
-
-    def look() -> None:
-        while not over.is_set():
-            record = read_record(gate)
-            if record is not None:
-                held = (time.monotonic_ns() - record.entered) / 1e6
-                holds[record.pid, record.entered] = held
-            time.sleep(_LOOK_EACH)
-
-    watcher = threading.Thread(target=look)
-    watcher.start()
-    try:
-        act()
-        time.sleep(0.2)
-    finally:
-        over.set()
-        watcher.join()
-    return list(holds.values()) or [0.0]
+    run.results.add("mixed", subject, "gate hold p99", "ms", percentile(holds, 99), SEEN)
+    run.results.add("mixed", subject, "gate hold, longest", "ms", max(holds), SEEN)
