@@ -163,9 +163,8 @@ class WriterClient:
 
     async def submit_alike(self, job: NewJob, payloads: Sequence[str]) -> dict[str, Any]:
         """Store jobs that differ in their payloads only; answers `first` (id) and `state`."""
-        texts = to_json(payloads).decode("ascii")
         answer: dict[str, Any] = await self._ask(
-            "submit_alike", job=job.to_wire(), payloads=texts, count=len(payloads)
+            "submit_alike", job=job.to_wire(), payloads=payloads, count=len(payloads)
         )
         return answer
 

@@ -9,36 +9,32 @@ and a thread that waits for a lock keeps no process from ending. Runs no user co
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
 from weakref import WeakSet
 
+from orpheus.client.group import Group
 from orpheus.client.order import Order, Written
 from orpheus.clock import Clock
-from orpheus.errors import ConfigurationError, OrpheusError, ProgramError, RequestError, StoreBusy
-from orpheus.ipc.doorbell import ring_all
+from orpheus.errors import ConfigurationError, StoreBusy
+from orpheus.ipc.doorbell import Ringer
 from orpheus.ipc.locks import CLIENT
 from orpheus.ipc.process import keeps_one_thread
 from orpheus.settings import Settings, make_data_folders
 from orpheus.store import also
 from orpheus.store.database import Database
-from orpheus.store.idempotency import recall, remember
-from orpheus.store.job_shape import JOB
 from orpheus.store.migrate import migrate
-from orpheus.store.submit import submit
-from orpheus.store.transaction import Transaction
 
 # One hold of the gate: as the API's writer has it.
 _MAX_GROUP = 256
 _MAX_GROUP_JOBS = 10_000
+# Bytes of payloads in one order, above which its pages are kept out of the usual cache.
+_LARGE = 2 << 20
 # How long a fork, or the end of the process, waits for the connection to be closed in the gate.
 _CLOSE_WITHIN = 5.0
 # One short transaction; nobody may wait for ever for a thread that came to harm in it.
@@ -157,8 +153,12 @@ class Committer:
         failure: BaseException | None = None
         try:
             with self._database() as database:
-                while self._wait():
-                    _Group(database, self._settings, self).run()
+                ringer = Ringer(self._settings.run_dir / "bells", self._clock)
+                try:
+                    while self._wait():
+                        self._write(database, ringer)
+                finally:
+                    ringer.close()
         except BaseException as error:
             # The next order starts a thread that opens the file again, as a program restarts.
             failure = error
@@ -174,6 +174,15 @@ class Committer:
             self._refuse_all(failure)
         elif not self._pausing and not self._orders.empty():
             self._start()
+
+    def _write(self, database: Database, ringer: Ringer) -> None:
+        """Write the orders that wait, in one transaction."""
+        order = self._kept
+        assert order is not None
+        group = Group(database, ringer, self._settings.max_pending, alone=bool(order.statements))
+        with database.large() if order.size > _LARGE else nullcontext():
+            group.run(self._waiting(alone=group.alone))
+        database.log.tend()
 
     @contextmanager
     def _database(self) -> Iterator[Database]:
@@ -197,9 +206,9 @@ class Committer:
             self._kept = self._orders.get()
         return False
 
-    def waiting(self) -> Iterator[Order]:
-        """The orders that go into one transaction. One with statements goes alone: a statement
-        may roll back everything that is in its transaction."""
+    def _waiting(self, alone: bool) -> Iterator[Order]:
+        """The orders that go into one transaction: with statements one `alone`, as a statement may
+        roll back everything that is in its transaction, else those that have none."""
         jobs = orders = 0
         while True:
             try:
@@ -209,14 +218,14 @@ class Committer:
             self._kept = None
             if order is None:
                 continue
-            full = jobs + len(order.jobs) > _MAX_GROUP_JOBS or orders == _MAX_GROUP
-            if orders and (order.statements or full):
+            full = jobs + order.count > _MAX_GROUP_JOBS or orders == _MAX_GROUP
+            if (orders and full) or (order.statements and (orders or not alone)):
                 self._kept = order
                 return
             if order.take():
                 yield order
                 orders += 1
-                jobs += len(order.jobs)
+                jobs += order.count
             if order.statements:
                 return
 
@@ -233,86 +242,6 @@ class Committer:
 def _refuse(order: Order, error: BaseException) -> None:
     if order.take():
         order.fail(error)
-
-
-class _Group:
-    """The orders of one transaction."""
-
-    def __init__(self, database: Database, settings: Settings, committer: Committer) -> None:
-        self._database = database
-        self._bells = settings.run_dir / "bells"
-        self._max_pending = settings.max_pending
-        self._committer = committer
-        self._new_jobs = False
-
-    def run(self) -> None:
-        """Take the waiting orders inside the gate, write them and answer each."""
-        orders: list[Order] = []
-        try:
-            self._commit(orders, self._committer.waiting())
-        finally:
-            for order in orders:
-                if not order.finished.is_set():
-                    order.fail(StoreBusy("the writing thread ended; nothing was written"))
-
-    def _commit(self, orders: list[Order], source: Iterator[Order]) -> None:
-        answers: list[Written | RequestError] = []
-        try:
-            with self._database.write() as tx:
-                for order in source:
-                    orders.append(order)
-                    answers.append(self._one(tx, order))
-        except ProgramError as error:
-            for order in orders:
-                order.fail(error)
-            raise
-        except Exception as error:
-            if len(orders) > 1 and not isinstance(error, OrpheusError):
-                # A defect in one must not cost the others: each by itself.
-                for order in orders:
-                    self._commit([], iter([order]))
-                return
-            for order in orders:
-                order.fail(error)
-            return
-        if self._new_jobs:
-            ring_all(self._bells, "work-")
-            ring_all(self._bells, "feed-")
-        for order, answer in zip(orders, answers, strict=True):
-            if isinstance(answer, Written):
-                order.written = answer
-                order.finished.set()
-            else:
-                order.fail(answer)
-
-    def _one(self, tx: Transaction, order: Order) -> Written | RequestError:
-        """A submit checks before it writes, so one that is refused has changed nothing.
-
-        With statements it is alone, and what it raises rolls them back too.
-        """
-        try:
-            kept = recall(tx, order.key) if order.key is not None else None
-            if kept is not None:
-                return Written(kept, _row(tx, kept[0]["id"]) if order.want_row else None)
-            if order.statements:
-                also.run(tx.connection, order.statements)
-            items = [asdict(one) for one in submit(tx, order.jobs, self._max_pending)]
-        except RequestError as error:
-            if order.statements:
-                raise
-            return error
-        if order.key is not None:
-            remember(tx, order.key, json.dumps(items))
-        self._new_jobs = True
-        return Written(items, _row(tx, items[0]["id"]) if order.want_row else None)
-
-
-def _row(tx: Transaction, job_id: int) -> dict[str, Any] | None:
-    cursor = tx.connection.execute(JOB, (job_id,))
-    row = cursor.fetchone()
-    if row is None:
-        return None
-    return dict(zip((column[0] for column in cursor.description), row, strict=True))
 
 
 # --- forks ----------------------------------------------------------------------------------------

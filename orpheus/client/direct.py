@@ -20,14 +20,17 @@ from orpheus.client.order import Order, Written
 from orpheus.clock import SystemClock
 from orpheus.domain.job import NewJob
 from orpheus.errors import InvalidRequest, RequestError, StatementRefused
+from orpheus.handlers.alike import alike_payloads, all_fit
+from orpheus.handlers.bulk_json import dump_objects, kinds_in
 from orpheus.handlers.loader import load_registry
 from orpheus.handlers.prepare import prepare
-from orpheus.handlers.strict_json import Location, parse_object
+from orpheus.handlers.strict_json import Location, dump_json, parse_object
 from orpheus.settings import load_settings
 from orpheus.store import also as statements_of
 from orpheus.store.also import Parameters, Statement
 from orpheus.store.idempotency import IdempotencyKey
 from orpheus.store.job_shape import job_view
+from orpheus.store.submit_alike import Run
 
 Job = dict[str, Any]
 """A job as the API shows it; the contract lists its fields."""
@@ -115,7 +118,7 @@ class DirectClient:
         also: Also = (),
     ) -> list[Job]:
         """Submit up to 10,000 jobs, all or none; returns `{id, ref, state, deduplicated}` each."""
-        return self.commit(self.order_many(jobs, idempotency_key, also)).items
+        return self.commit(self.order_many(jobs, idempotency_key, also)).items()
 
     # --- the two halves of a submit, for AsyncDirectClient ----------------------------------------
 
@@ -141,10 +144,39 @@ class DirectClient:
         if not 1 <= len(jobs) <= MAX_BATCH:
             message = f"a batch has 1 to {MAX_BATCH} jobs"
             raise InvalidRequest("out_of_range", message, ((("jobs",), message),))
+        run = self._alike(jobs) if idempotency_key is None else None
+        if run is not None:
+            return Order(run, statements)
         value = _parsed({"jobs": list(jobs)}, _MAX_BATCH_BYTES)
         judged = [self._judged(job, ("jobs", n)) for n, job in enumerate(_list(value["jobs"]))]
         key = _key(_BATCH_SCOPE, idempotency_key, value, statements)
         return Order(judged, statements, key)
+
+    def _alike(self, jobs: Sequence[Mapping[str, Any]]) -> Run | None:
+        """The jobs as one run, where that can be; what is refused is refused elsewhere."""
+        payloads = alike_payloads(jobs)
+        if payloads is None:
+            return None
+        kinds = kinds_in(payloads)
+        if kinds is None:
+            return None
+        try:
+            texts = dump_objects(payloads, kinds)
+        except (TypeError, ValueError, RecursionError):
+            return None
+        others = dump_json({**jobs[0], "payload": {}})
+        # Not less than the body's bytes in UTF-8: what is over the limit here, may not be there.
+        size = sum(map(len, texts)) + len(texts) * len(others) + len('{"jobs":[]}')
+        if size > _MAX_BATCH_BYTES:
+            return None
+        try:
+            job = self._judged(jobs[0])
+        except InvalidRequest:
+            return None
+        job_type = self._registry.get(job.type)
+        if job_type is None or not all_fit(job_type, texts):
+            return None
+        return Run(job, texts, len(texts))
 
     def commit(self, order: Order) -> Written:
         """Write what was judged."""
@@ -156,11 +188,12 @@ class DirectClient:
 
 def shown(written: Written) -> Job:
     """A single job as POST /jobs answers it."""
+    (item,) = written.items()
     if written.row is None:
-        job_id = written.items[0]["id"]
+        job_id = item["id"]
         raise RequestError("not_found", f"there is no job {job_id}; it may have been deleted")
     view = job_view(written.row, written.row["attempts"])
-    if written.items[0]["deduplicated"]:
+    if item["deduplicated"]:
         view["deduplicated"] = True
     return view
 

@@ -79,7 +79,7 @@ class AsyncDirectClient:
         order = await to_thread.run_sync(
             self._client.order_many, jobs, idempotency_key, also, limiter=self._limiter
         )
-        return (await self._commit(order)).items
+        return (await self._commit(order)).items()
 
     async def _commit(self, order: Order) -> Written:
         try:

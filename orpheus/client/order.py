@@ -6,7 +6,7 @@ Made by `client.direct`, taken or dropped in `client.committer`. Touches no data
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,14 +14,35 @@ from orpheus.domain.job import NewJob
 from orpheus.errors import StoreBusy
 from orpheus.store import also
 from orpheus.store.idempotency import IdempotencyKey
+from orpheus.store.submit import Submitted
+from orpheus.store.submit_alike import Run
+
+Item = dict[str, Any]
+"""What became of one job of a submit, as POST /jobs/batch answers it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a submit became; `row` are the columns of a single job, `attempts` included."""
+    """What a submit became; `row` are the columns of a single job, `attempts` included.
 
-    items: list[dict[str, Any]]
-    row: dict[str, Any] | None
+    `items` makes the answer, ten thousand of them in a large batch: call it outside the gate.
+    """
+
+    items: Callable[[], list[Item]]
+    row: dict[str, Any] | None = None
+
+
+def listed(submitted: Sequence[Submitted]) -> list[Item]:
+    """The items of jobs that were looked at one by one."""
+    return [
+        {"id": one.id, "state": one.state, "ref": one.ref, "deduplicated": one.deduplicated}
+        for one in submitted
+    ]
+
+
+def counted(ids: range, state: str) -> list[Item]:
+    """The items of jobs that are alike."""
+    return [{"id": id_, "state": state, "ref": None, "deduplicated": False} for id_ in ids]
 
 
 class Order:
@@ -29,12 +50,15 @@ class Order:
 
     def __init__(
         self,
-        jobs: Sequence[NewJob],
+        jobs: Sequence[NewJob] | Run,
         statements: Sequence[also.Statement] = (),
         key: IdempotencyKey | None = None,
         want_row: bool = False,
     ) -> None:
         self.jobs = jobs
+        payloads = jobs.payloads if isinstance(jobs, Run) else [job.payload for job in jobs]
+        self.count = len(payloads)
+        self.size = sum(map(len, payloads))
         self.statements = statements
         self.key = key
         self.want_row = want_row

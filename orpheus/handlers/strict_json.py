@@ -23,8 +23,8 @@ _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 Location = tuple[str | int, ...]
 
 
-def parse_json(data: bytes) -> object:
-    """The value of one JSON document.
+def parse_json(data: bytes, *, checked: bool = True) -> object:
+    """The value of one JSON document; who does not want it `checked` calls `check`.
 
     Raises InvalidRequest: body_required (nothing there), invalid_json, too_deep (more than
     `MAX_DEPTH` arrays and objects in each other) or non_finite_number.
@@ -40,13 +40,14 @@ def parse_json(data: bytes) -> object:
         raise InvalidRequest(
             "invalid_json", f"send one valid JSON document in UTF-8: {error}", (((), str(error)),)
         ) from None
-    check(value)
+    if checked:
+        check(value)
     return value
 
 
-def parse_object(data: bytes) -> dict[str, object]:
+def parse_object(data: bytes, *, checked: bool = True) -> dict[str, object]:
     """The JSON object of a request body; also refuses null (body_required) and other values."""
-    value = parse_json(data)
+    value = parse_json(data, checked=checked)
     if value is None:
         raise _body_required()
     if not isinstance(value, dict):

@@ -1,10 +1,12 @@
-"""Submit of many jobs that differ in their payloads only: two statements for all of them.
+"""Submit of many jobs that differ in their payloads only: a few statements for all of them.
 
-Called by the writer for large batches. What it leaves in the database is what `submit` would.
+Called for large batches by the writer and by the direct client. What it leaves in the database is
+what `submit` would.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orpheus.clock import to_rfc3339
@@ -14,27 +16,36 @@ from orpheus.store import queues
 from orpheus.store.submit import check_room
 from orpheus.store.transaction import Transaction
 
-_INSERT = """
-INSERT INTO jobs (id, type, queue, lane, state, priority, payload, max_retries, max_crashes,
-                  backoff_base, backoff_cap, timeout, meta, created_at, run_at)
-SELECT :first + key, :type, :queue, :lane, :state, :priority, value, :max_retries, :max_crashes,
-       :backoff_base, :backoff_cap, :timeout, :meta, :now, :run_at
-FROM json_each(:payloads)
-"""
+# Rows of one INSERT. Bound values rather than a JSON array: SQLite would have to parse all of a
+# batch while everybody waits. Of a batch's last statement the places left over are NULL.
+_ROWS = 500
+_LAST_ROWS = 50
 
+
+# The ids follow from AUTOINCREMENT, in the order given: naming them costs a search a row.
+_INSERT = """
+INSERT INTO jobs (type, queue, lane, state, priority, max_retries, max_crashes, backoff_base,
+                  backoff_cap, timeout, meta, created_at, run_at, payload)
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, column1
+FROM (VALUES (?)) WHERE column1 IS NOT NULL
+"""
+_INSERT_MANY = _INSERT.replace("(?)", ", ".join(["(?)"] * _ROWS))
+_INSERT_LAST = _INSERT.replace("(?)", ", ".join(["(?)"] * _LAST_ROWS))
+
+# An array of nothing but places. The new rows of `jobs` would have to be read again.
 _EVENTS = """
 INSERT INTO events (at, event, job_id, type, queue, state, attempt, reason, data)
-SELECT :now, :event, id, type, queue, state, 0, 'submitted', :data
-FROM jobs WHERE id >= :first ORDER BY id
+SELECT :now, :event, :first + key, :type, :queue, :state, 0, 'submitted', :data
+FROM json_each(:places)
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """`count` jobs like `job`; `payloads` is a JSON array of their payloads' texts."""
+    """`count` jobs like `job`, with a payload each."""
 
     job: NewJob
-    payloads: str
+    payloads: Sequence[str]
     count: int
 
 
@@ -44,6 +55,7 @@ def submit_alike(tx: Transaction, run: Run, max_pending: int) -> tuple[int, JobS
     Raises RequestError `queue_full` where more than `max_pending` jobs would wait.
     """
     job = run.job
+    assert len(run.payloads) == run.count
     assert job.unique_key is None
     assert job.ref is None
     assert not job.tags
@@ -52,32 +64,59 @@ def submit_alike(tx: Transaction, run: Run, max_pending: int) -> tuple[int, JobS
     state = JobState.SCHEDULED if run_at > tx.now else JobState.PENDING
     first = tx.next_id("jobs")
     queues.ensure(tx, [job.queue])
-    inserted = tx.connection.execute(
-        _INSERT,
-        {
-            "first": first,
-            "type": job.type,
-            "queue": job.queue,
-            "lane": job.lane,
-            "state": state.value,
-            "priority": job.priority,
-            "payloads": run.payloads,
-            "max_retries": job.max_retries,
-            "max_crashes": job.max_crashes,
-            "backoff_base": job.backoff_base,
-            "backoff_cap": job.backoff_cap,
-            "timeout": job.timeout,
-            "meta": job.meta,
-            "now": tx.now,
-            "run_at": run_at,
-        },
-    ).rowcount
-    assert inserted == run.count
-    data = f'{{"run_at":"{to_rfc3339(run_at)}"}}' if state is JobState.SCHEDULED else None
-    tx.connection.execute(
-        _EVENTS, {"now": tx.now, "event": str(STATE_EVENTS[state]), "first": first, "data": data}
-    )
+    last = _insert_jobs(tx, run, state, run_at)
+    assert last == first + run.count - 1
+    due = f'{{"run_at":"{to_rfc3339(run_at)}"}}' if state is JobState.SCHEDULED else None
+    _insert_events(tx, run, first, state, due)
     tx.counters.move(job.queue, job.type, None, state, run.count)
     tx.totals.add("jobs_submitted", job.queue, job.type, value=run.count)
     tx.activity.add("submitted", run.count)
     return first, state
+
+
+def _insert_jobs(tx: Transaction, run: Run, state: JobState, run_at: int) -> int | None:
+    """The last id."""
+    job = run.job
+    same = (
+        job.type,
+        job.queue,
+        job.lane,
+        state.value,
+        job.priority,
+        job.max_retries,
+        job.max_crashes,
+        job.backoff_base,
+        job.backoff_cap,
+        job.timeout,
+        job.meta,
+        tx.now,
+        run_at,
+    )
+    cursor = tx.connection.cursor()
+    start = 0
+    while run.count - start >= _ROWS:
+        cursor.execute(_INSERT_MANY, (*same, *run.payloads[start : start + _ROWS]))
+        start += _ROWS
+    while start < run.count:
+        some = run.payloads[start : start + _LAST_ROWS]
+        cursor.execute(_INSERT_LAST, (*same, *some, *[None] * (_LAST_ROWS - len(some))))
+        start += _LAST_ROWS
+    return cursor.lastrowid
+
+
+def _insert_events(
+    tx: Transaction, run: Run, first: int, state: JobState, data: str | None
+) -> None:
+    tx.connection.execute(
+        _EVENTS,
+        {
+            "now": tx.now,
+            "event": str(STATE_EVENTS[state]),
+            "first": first,
+            "type": run.job.type,
+            "queue": run.job.queue,
+            "state": state.value,
+            "data": data,
+            "places": f"[{'0,' * (run.count - 1)}0]",
+        },
+    )

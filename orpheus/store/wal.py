@@ -33,7 +33,7 @@ _EMPTY_AT = 26 * _MIB
 # tries again after one of them outlasted that.
 _READERS_MS = 150
 _TRY_AGAIN_NS = 2 * SECOND_NS
-_LOOK_EACH_NS = SECOND_NS // 50
+_LOOK_EACH_NS = SECOND_NS // 10
 
 _HEADER_SIZE = 32
 _FRAME_HEADER_SIZE = 24
@@ -76,7 +76,7 @@ class WriteAheadLog:
             if len(header) < _HEADER_SIZE:
                 return 0
             salt = header[_HEADER_SALT]
-            frame = _PAGE_SIZE.unpack_from(header)[0] + _FRAME_HEADER_SIZE
+            frame: int = _PAGE_SIZE.unpack_from(header)[0] + _FRAME_HEADER_SIZE
             # Pages are written one after the other, each with the salt of its time.
             low, high = 0, (os.fstat(log).st_size - _HEADER_SIZE) // frame
             while low < high:

@@ -113,6 +113,63 @@ def test_a_batch_is_answered_in_order(api: Api) -> None:
     assert api.get(f"/jobs/{items[3]['id']}").json()["payload"] == {"n": 3}
 
 
+def test_jobs_that_are_alike_are_answered_in_order(api: Api) -> None:
+    jobs = [{"type": "wordcount", "payload": {"text": f"{n}ä"}} for n in range(451)]
+    response = api.post("/jobs/batch", {"jobs": jobs})
+    assert response.status_code == 201
+    items = shaped(response, Items[BatchItem])["items"]
+    first = items[0]["id"]
+    assert items == [
+        {"id": first + n, "ref": None, "state": "pending", "deduplicated": False}
+        for n in range(451)
+    ]
+    for n in (0, 200, 450):
+        assert api.get(f"/jobs/{first + n}").json()["payload"] == {"text": f"{n}ä"}
+
+
+@pytest.mark.parametrize(
+    ("payload", "code"),
+    [
+        ('{"text":1e999}', "non_finite_number"),
+        ('{"text":-1e999,"n":1}', "non_finite_number"),
+        ('{"text":' + "[" * 60 + "]" * 60 + "}", "invalid_payload"),
+        ('{"text":' + "[" * 61 + "]" * 61 + "}", "too_deep"),
+        ('{"text":' + '{"a":' * 61 + "1" + "}" * 61 + "}", "too_deep"),
+        ('{"text":NaN}', "invalid_json"),
+        ('{"text":"\\ud800"}', "invalid_json"),
+        ('{"text":1.5}', "invalid_payload"),
+        ('{"text":1}', "invalid_payload"),
+    ],
+    ids=range(9),
+)
+def test_jobs_that_are_alike_are_refused_like_others(api: Api, payload: str, code: str) -> None:
+    job = '{"type":"wordcount","payload":{"text":"a"}}'
+    wrong = f'{{"type":"wordcount","payload":{payload}}}'
+    other = '{"type":"wordcount","payload":{"text":"a"},"priority":1}'
+    before = api.get("/stats").json()["seq"]
+    problems = []
+    for jobs in ([job, wrong, job], [job, wrong, other]):
+        content = f'{{"jobs":[{",".join(jobs)}]}}'.encode()
+        response = api.http.post(
+            "/jobs/batch", content=content, headers={"Content-Type": "application/json"}
+        )
+        problem = refused(response, 422, code)
+        problems.append([problem["detail"], problem["errors"]])
+    assert problems[0] == problems[1]
+    assert api.get("/stats").json()["seq"] == before
+
+
+def test_what_is_beside_jobs_that_are_alike_is_judged(api: Api) -> None:
+    jobs = '[{"type":"wordcount","payload":{"text":"a"}},{"type":"wordcount","payload":{}}]'
+    for more, code in (("1e999", "non_finite_number"), ("1", "unknown_field")):
+        response = api.http.post(
+            "/jobs/batch",
+            content=f'{{"jobs":{jobs},"more":{more}}}'.encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        refused(response, 422, code)
+
+
 def test_a_batch_is_all_or_nothing(api: Api) -> None:
     before = api.get("/stats").json()["jobs"]
     jobs = [

@@ -17,7 +17,7 @@ from orpheus.api.schemas import BatchItem, Job
 from orpheus.client.direct import _key, _parsed
 from orpheus.errors import ConfigurationError, InvalidRequest, RequestError, StoreBusy
 from orpheus.ipc import process
-from orpheus.ipc.doorbell import Doorbell, worker_bell
+from orpheus.ipc.doorbell import Doorbell, feed_bell, jobs_bell, worker_bell
 from orpheus.ipc.locks import CLIENT, GateRecord, read_record
 from orpheus.store import also as also_statements
 from tests.client.direct_setup import Folder, make_folder
@@ -189,13 +189,22 @@ class TestTheFolder:
             client.submit("sum_range", {"n": 1})
         assert client.submit("sum_range", {"n": 1})["id"] == 2
 
-    def test_bells_ring_after_the_commit(self, folder: Folder, client: DirectClient) -> None:
-        bell = Doorbell(worker_bell(folder.data_dir / "run", "main", 0))
+    def test_bells_ring_for_whom_it_concerns(self, folder: Folder, client: DirectClient) -> None:
+        run_dir = folder.data_dir / "run"
+        anyone = Doorbell(jobs_bell(run_dir), shared=True)
+        everyone = Doorbell(worker_bell(run_dir, "main", 0))
+        feed = Doorbell(feed_bell(run_dir, 1))
         try:
             client.submit("sum_range", {"n": 1})
-            assert bell.drain()
+            assert anyone.drain()
+            assert not everyone.drain()
+            # After the answer.
+            eventually(feed.drain)
+            client.submit("sum_range", {"n": 1}, delay=60)
+            assert everyone.drain()
         finally:
-            bell.close()
+            for bell in (anyone, everyone, feed):
+                bell.close()
 
 
 class TestTheGate:

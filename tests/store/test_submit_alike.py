@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ def same(values: dict[str, Any]) -> list[NewJob]:
 
 
 def run_of(jobs: Sequence[NewJob]) -> Run:
-    return Run(jobs[0], json.dumps([job.payload for job in jobs]), len(jobs))
+    return Run(jobs[0], [job.payload for job in jobs], len(jobs))
 
 
 @pytest.fixture
@@ -101,7 +100,7 @@ def test_all_or_none(tmp_path: Path, clock: FakeClock) -> None:
 def test_in_the_order_given(tmp_path: Path, clock: FakeClock) -> None:
     stored = Stored(tmp_path / "a", clock)
     payloads = [f'{{"n":{n}}}' for n in range(3000)]
-    run = Run(new_job(), json.dumps(payloads), len(payloads))
+    run = Run(new_job(), payloads, len(payloads))
     first, _ = stored.write(lambda tx: submit_alike(tx, run, 3000))
     execute = stored.database.connection.execute
     assert execute("SELECT id, payload FROM jobs ORDER BY id").fetchall() == [

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from typing import NamedTuple
 
 from anyio.lowlevel import checkpoint
 from fastapi import APIRouter, Request
@@ -23,9 +24,10 @@ from orpheus.api.schemas import BatchItem, BatchRequest, Items, Job, JobRequest,
 from orpheus.api.services import Services, services
 from orpheus.domain.job import NewJob
 from orpheus.errors import InvalidRequest
-from orpheus.handlers.alike import are_alike, payloads_of
+from orpheus.handlers.alike import Payload, alike_payloads, check_payloads
+from orpheus.handlers.bulk_json import Kinds, dump_objects, kinds_in
 from orpheus.handlers.prepare import prepare
-from orpheus.handlers.strict_json import parse_object
+from orpheus.handlers.strict_json import check, parse_object
 
 router = APIRouter(tags=["jobs"])
 
@@ -77,16 +79,34 @@ async def submit(request: Request) -> Response:
 async def submit_batch(request: Request) -> Response:
     api = services(request)
     Parameters(request.query_params)
-    value = parse_object(body_of(request))
+    value = parse_object(body_of(request), checked=False)
+    batch = _alike(value)
+    if batch is None or batch.kinds is None or float in batch.kinds:
+        check(value)
     requests = _jobs_of(value)
     key = _idempotency(request, value)
-    if key is None and are_alike(requests):
-        return Response(await _submit_alike(requests, api), 201, None, "application/json")
+    if batch is not None and key is None:
+        body = await _submit_alike(requests[0], batch, api)
+        return Response(body, 201, None, "application/json")
     jobs = await _prepare_all(requests, api)
     answer = await api.writer.submit(jobs, key)
     replayed = answer["replayed"]
     headers = {"Idempotent-Replayed": "true"} if replayed else None
     return json_response({"items": answer["items"]}, 200 if replayed else 201, headers)
+
+
+class _Alike(NamedTuple):
+    payloads: list[Payload]
+    kinds: Kinds
+
+
+def _alike(value: dict[str, object]) -> _Alike | None:
+    """What a body holds that has nothing but jobs in it that are alike."""
+    jobs = value.get("jobs")
+    if not isinstance(jobs, list) or len(value) != 1:
+        return None
+    payloads = alike_payloads(jobs)
+    return None if payloads is None else _Alike(payloads, kinds_in(payloads))
 
 
 def _jobs_of(value: dict[str, object]) -> list[object]:
@@ -105,20 +125,23 @@ def _jobs_of(value: dict[str, object]) -> list[object]:
     return jobs
 
 
-async def _submit_alike(requests: list[object], api: Services) -> bytes:
-    """Jobs that differ in their payloads only; the body of the answer."""
-    job = prepare(requests[0], api.registry, api.settings, ("jobs", 0))
+async def _submit_alike(first: object, batch: _Alike, api: Services) -> bytes:
+    """Jobs like the first that differ in their payloads only; the body of the answer."""
+    job = prepare(first, api.registry, api.settings, ("jobs", 0))
     job_type = api.registry.get(job.type)
     assert job_type is not None
-    payloads: list[str] = []
-    for start in range(0, len(requests), _JUDGED_AT_ONCE):
-        payloads += payloads_of(requests[start : start + _JUDGED_AT_ONCE], job_type, start)
+    texts: list[str] = []
+    for start in range(0, len(batch.payloads), _JUDGED_AT_ONCE):
+        some = dump_objects(batch.payloads[start : start + _JUDGED_AT_ONCE], batch.kinds)
+        check_payloads(job_type, some, start)
+        texts += some
         await checkpoint()
-    answer = await api.writer.submit_alike(job, payloads)
-    first: int = answer["first"]
+    answer = await api.writer.submit_alike(job, texts)
+    first_id: int = answer["first"]
+    ids = map(str, range(first_id, first_id + len(texts)))
     rest = f',"ref":null,"state":"{answer["state"]}","deduplicated":false}}'
-    items = ",".join([f'{{"id":{id_}{rest}' for id_ in range(first, first + len(payloads))])
-    return f'{{"items":[{items}]}}\n'.encode("ascii")
+    items = f'{rest},{{"id":'.join(ids)
+    return f'{{"items":[{{"id":{items}{rest}]}}\n'.encode("ascii")
 
 
 async def _prepare_all(values: list[object], api: Services) -> list[NewJob]:
