@@ -7,7 +7,6 @@ are reported but never make it fail: jobs are accepted and kept without them.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import anyio
@@ -16,11 +15,11 @@ from orpheus.api.writer_client import WriterClient
 from orpheus.clock import SECOND_NS, Clock
 from orpheus.errors import RequestError, StoreBusy, StoreFailed
 from orpheus.settings import Settings
+from orpheus.store.admission import Disk
 from orpheus.store.reads import Reads
 
 PROBE_SECONDS = 1.0
 _KEPT_NS = SECOND_NS
-DISK_FLOOR_BYTES = 256 * 1024 * 1024
 
 
 class Health:
@@ -29,7 +28,7 @@ class Health:
     def __init__(
         self, settings: Settings, reads: Reads, writer: WriterClient, clock: Clock
     ) -> None:
-        self._settings = settings
+        self._disk = Disk(settings, clock)
         self._reads = reads
         self._writer = writer
         self._clock = clock
@@ -59,17 +58,8 @@ class Health:
         except (TimeoutError, RequestError, StoreBusy, StoreFailed):
             pass  # The document says so; what was wrong is in the writer's and the store's logs.
         milliseconds = (self._clock.monotonic() - started) / 1e6
-        free = _free_bytes(self._settings)
         return {
             "database": {"ok": database, "ms": round(milliseconds, 1)},
-            "disk": {"ok": free >= DISK_FLOOR_BYTES, "free_bytes": free},
+            "disk": {"ok": not self._disk.is_low(), "free_bytes": self._disk.free()},
             "workers": {"ok": count > 0, "count": count},
         }
-
-
-def _free_bytes(settings: Settings) -> int:
-    try:
-        disk = os.statvfs(settings.data_dir)
-    except OSError:
-        return 0
-    return disk.f_bavail * disk.f_frsize

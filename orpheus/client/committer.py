@@ -27,6 +27,7 @@ from orpheus.ipc.locks import CLIENT
 from orpheus.ipc.process import keeps_one_thread
 from orpheus.settings import Settings, make_data_folders
 from orpheus.store import also
+from orpheus.store.admission import Admission
 from orpheus.store.database import Database
 from orpheus.store.migrate import migrate
 
@@ -48,6 +49,7 @@ class Committer:
         self.path = settings.database_path
         self._settings = settings
         self._clock = clock
+        self._admission = Admission(settings, clock)
         self._orders: SimpleQueue[Order | None] = SimpleQueue()
         self._kept: Order | None = None
         self._thread: threading.Thread | None = None
@@ -108,9 +110,15 @@ class Committer:
         return not thread.is_alive()
 
     def resume(self) -> None:
-        """Go on after a fork, in the parent."""
+        """Go on after a fork, in the parent, if there is something to write."""
         self._pausing = False
-        if self._kept is not None or not self._orders.empty():
+        if self._thread is not None and self._thread.is_alive():
+            return
+        # None can be started meanwhile. What only woke the last one is dropped: a client that has
+        # long been closed must not open its file again for it.
+        while self._kept is None and not self._orders.empty():
+            self._kept = self._orders.get_nowait()
+        if self._kept is not None:
             self._start()
 
     def reset(self) -> None:
@@ -179,7 +187,7 @@ class Committer:
         """Write the orders that wait, in one transaction."""
         order = self._kept
         assert order is not None
-        group = Group(database, ringer, self._settings.max_pending, alone=bool(order.statements))
+        group = Group(database, ringer, self._admission, alone=bool(order.statements))
         with database.large() if order.size > _LARGE else nullcontext():
             group.run(self._waiting(alone=group.alone))
         database.log.tend()

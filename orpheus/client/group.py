@@ -15,6 +15,7 @@ from orpheus.domain.job import JobState
 from orpheus.errors import OrpheusError, ProgramError, RequestError, StoreBusy
 from orpheus.ipc.doorbell import Ringer
 from orpheus.store import also
+from orpheus.store.admission import Admission
 from orpheus.store.database import Database
 from orpheus.store.idempotency import recall, remember
 from orpheus.store.job_shape import JOB
@@ -27,12 +28,12 @@ class Group:
     """The orders of one transaction."""
 
     def __init__(
-        self, database: Database, ringer: Ringer, max_pending: int, *, alone: bool
+        self, database: Database, ringer: Ringer, admission: Admission, *, alone: bool
     ) -> None:
         self.alone = alone
         self._database = database
         self._ringer = ringer
-        self._max_pending = max_pending
+        self._admission = admission
         self._new_jobs = False
         self._scheduled = False
 
@@ -103,24 +104,27 @@ class Group:
             if kept is not None:
                 row = _row(tx, kept[0]["id"]) if order.want_row else None
                 return Written(lambda: kept, row)
+            self._admission.check_disk()
             if order.statements:
                 also.run(tx.connection, order.statements)
             written = self._submitted(tx, order)
         except RequestError as error:
+            self._admission.note(error)
             if order.statements:
                 raise
             return error
         if order.key is not None:
             remember(tx, order.key, json.dumps(written.items()))
+        self._admission.note(None)
         self._new_jobs = True
         return written
 
     def _submitted(self, tx: Transaction, order: Order) -> Written:
         if isinstance(order.jobs, Run):
-            first, state = submit_alike(tx, order.jobs, self._max_pending)
+            first, state = submit_alike(tx, order.jobs, self._admission.max_pending)
             self._scheduled |= state is JobState.SCHEDULED
             return Written(partial(counted, range(first, first + order.count), state.value))
-        submitted = submit(tx, order.jobs, self._max_pending)
+        submitted = submit(tx, order.jobs, self._admission.max_pending)
         self._scheduled |= any(one.state == JobState.SCHEDULED for one in submitted)
         row = _row(tx, submitted[0].id) if order.want_row else None
         return Written(partial(listed, submitted), row)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from orpheus.clock import SECOND_NS, Clock
-from orpheus.errors import ConfigurationError
+from orpheus.errors import ConfigurationError, StoreFailed
 from orpheus.ipc.locks import ORPHEUS
 from orpheus.ipc.process import register_fork_guard
 from orpheus.settings import Settings
@@ -62,10 +62,13 @@ def check_engine() -> None:
         )
 
 
-def connect(path: Path, durability: Literal["full", "normal"]) -> sqlite3.Connection:
+def connect(
+    path: Path, durability: Literal["full", "normal"], *, create: bool = True
+) -> sqlite3.Connection:
     """A read-write connection. Opened, used and closed (with `close`) inside the gate."""
+    uri = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
     try:
-        connection = sqlite3.connect(path, isolation_level=None, timeout=0)
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=0)
     except sqlite3.Error as error:
         raise classify(error) from error
     _open[id(connection)] = connection
@@ -92,6 +95,14 @@ def close(connection: sqlite3.Connection) -> None:
     """Close a connection of `connect`. The last close writes the WAL back: call it in the gate."""
     connection.close()
     _open.pop(id(connection), None)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def readonly_uri(path: Path) -> str:
@@ -128,7 +139,10 @@ class Database:
         # In the gate: the first connection may have a log to recover, and the last one that closes
         # removes it; beside either, SQLite answers "locked".
         with self.gate.held():
-            self.connection = connect(settings.database_path, settings.durability)
+            # Making it is `store.migrate`'s: a file that is missing here was removed.
+            self.connection = connect(settings.database_path, settings.durability, create=False)
+            log_path = f"{settings.database_path}-wal"
+            self._opened = [(p, _identity(p)) for p in (str(settings.database_path), log_path)]
         self.log = WriteAheadLog(settings.database_path, self.connection, self.gate, clock)
         self._figures_due = 0
         self._full = settings.durability == "full"
@@ -146,10 +160,20 @@ class Database:
             raise RuntimeError("a database connection was carried across a fork")
         self._set_synced(synced)
         with self.gate.transaction(self.connection, timeout):
+            self.check_files()
             transaction = Transaction(self.connection, self._clock.now(), self._clock.monotonic())
             yield transaction
             self._add_figures(transaction)
             transaction.flush()
+
+    def check_files(self) -> None:
+        """Raise StoreFailed where the files were removed or replaced since they were opened.
+
+        Writing to them would go on without an error, and be gone with the last process.
+        """
+        for path, opened in self._opened:
+            if _identity(path) != opened:
+                raise StoreFailed(f"{path} was removed or replaced while Orpheus runs")
 
     def expect(self, *, synced: bool) -> None:
         """Say how the next transaction will be written, before waiting for what it is about.

@@ -22,6 +22,18 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 
+class QueueFull(RequestError):
+    """So many jobs wait that those asked for would be too many."""
+
+    def __init__(self, waiting: int, max_pending: int) -> None:
+        super().__init__(
+            "queue_full",
+            f"{waiting} jobs wait already and at most {max_pending} may (ORPHEUS_MAX_PENDING); "
+            "try again when some have run",
+        )
+        self.none_fits = waiting >= max_pending
+
+
 @dataclass(frozen=True, slots=True)
 class Submitted:
     """What became of one job of a submit, in the order given."""
@@ -115,7 +127,7 @@ def _row(
 
 
 def check_room(tx: Transaction, wanted: int, max_pending: int) -> None:
-    """Raise RequestError `queue_full` where `wanted` more jobs would be too many that wait."""
+    """Raise QueueFull where `wanted` more jobs would be too many that wait."""
     (waiting,) = tx.connection.execute(
         "SELECT coalesce(sum(n), 0) FROM counters"
         " WHERE state IN ('pending', 'scheduled', 'blocked')"
@@ -123,8 +135,4 @@ def check_room(tx: Transaction, wanted: int, max_pending: int) -> None:
     # What earlier submits of this transaction add is still being gathered.
     waiting += tx.counters.waiting()
     if waiting + wanted > max_pending:
-        raise RequestError(
-            "queue_full",
-            f"{waiting} jobs wait already and at most {max_pending} may (ORPHEUS_MAX_PENDING); "
-            "try again when some have run",
-        )
+        raise QueueFull(waiting, max_pending)

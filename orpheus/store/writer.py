@@ -29,6 +29,7 @@ from orpheus.ipc.doorbell import Ringer
 from orpheus.log import get_logger
 from orpheus.settings import Settings
 from orpheus.store import control, queues
+from orpheus.store.admission import Admission
 from orpheus.store.database import Database
 from orpheus.store.idempotency import IdempotencyKey, recall, remember
 from orpheus.store.migrate import migrate
@@ -73,8 +74,9 @@ def serve(sock: socket.socket, settings: Settings, clock: Clock | None = None) -
     gc.freeze()
     try:
         ringer = Ringer(settings.run_dir / "bells", clock)
+        admission = Admission(settings, clock)
         for frames, size in _groups(sock):
-            group = _Group(database, settings, clock, ringer)
+            group = _Group(database, admission, clock, ringer)
             with database.large() if size > _LARGE else nullcontext():
                 answers = group.run(frames)
             sock.sendall(b"".join([_pack(answer) for answer in answers]))
@@ -95,10 +97,10 @@ class _Group:
     """One group of requests and its transaction."""
 
     def __init__(
-        self, database: Database, settings: Settings, clock: Clock, ringer: Ringer
+        self, database: Database, admission: Admission, clock: Clock, ringer: Ringer
     ) -> None:
         self._database = database
-        self._settings = settings
+        self._admission = admission
         self._clock = clock
         self._ringer = ringer
         self.wrote = False
@@ -118,6 +120,13 @@ class _Group:
         """Carry the requests out and return their answers, in order."""
         writes = [_decoded(frame) for frame in group if frame[1] in self._verbs]
         answers = [self._read(frame) for frame in group if frame[1] not in self._verbs]
+        if any(frame[1] in _SUBMITS for frame in writes):
+            try:
+                self._admission.check_disk()
+            except RequestError as low:
+                submits = [frame for frame in writes if frame[1] in _SUBMITS]
+                answers += [[frame[0], "error", low.code, low.detail] for frame in submits]
+                writes = [frame for frame in writes if frame[1] not in _SUBMITS]
         if writes:
             # A job nobody was told of may vanish in a power cut, with all that came of it. What
             # changes a job that was acknowledged is durable before anybody can see it.
@@ -158,7 +167,7 @@ class _Group:
             return []
         jobs = [frame[2]["jobs"][0] for frame in frames]
         try:
-            submitted = submit(tx, jobs, self._settings.max_pending)
+            submitted = submit(tx, jobs, self._admission.max_pending)
         except RequestError:
             # Too many together; one by one, the first of them may still find room.
             return []
@@ -171,13 +180,18 @@ class _Group:
         id_, verb, args = frame
         # A verb checks before it writes, so a refused request has changed nothing.
         try:
-            return [id_, "ok", self._verbs[verb](tx, args)]
+            answer = self._verbs[verb](tx, args)
         except RequestError as error:
+            self._admission.note(error)
             return [id_, "error", error.code, error.detail]
+        if verb in _SUBMITS:
+            self._admission.note(None)
+        return [id_, "ok", answer]
 
     def _read(self, frame: Frame) -> Answer:
         id_, verb, _ = frame
         if verb == "ping":
+            self._database.check_files()
             return [id_, "ok", {}]
         if verb != "probe":
             return [id_, "error", "not_supported", f"unknown verb {verb}"]
@@ -196,13 +210,13 @@ class _Group:
             kept = recall(tx, key)
             if kept is not None:
                 return self._submitted(tx, kept, replayed=True)
-        items = [_item(one) for one in submit(tx, args["jobs"], self._settings.max_pending)]
+        items = [_item(one) for one in submit(tx, args["jobs"], self._admission.max_pending)]
         if key is not None:
             remember(tx, key, json.dumps(items))
         return self._submitted(tx, items)
 
     def _submit_alike(self, tx: Transaction, args: dict[str, Any]) -> dict[str, Any]:
-        first, state = submit_alike(tx, args["run"], self._settings.max_pending)
+        first, state = submit_alike(tx, args["run"], self._admission.max_pending)
         self._scheduled |= state == JobState.SCHEDULED
         return {"first": first, "state": state}
 

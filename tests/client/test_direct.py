@@ -324,3 +324,13 @@ def test_a_worker_process_is_refused(client: DirectClient, monkeypatch: pytest.M
 def test_handlers_are_judged_when_the_client_is_made(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no_such_module"):
         DirectClient(tmp_path, handlers=["no_such_module"])
+
+
+def test_a_low_disk_is_told(
+    client: DirectClient, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orpheus.store.admission._free_bytes", lambda _: 1 << 20)
+    with pytest.raises(RequestError) as refused:
+        client.submit("sum_range", {"n": 1})
+    assert refused.value.code == "storage_low"
+    assert folder.rows("SELECT count(*) FROM jobs") == [(0,)]

@@ -79,6 +79,18 @@ def test_no_connection_is_open_in_a_forked_child(folder: Folder) -> None:
         assert client.submit("sum_range", {"n": 2})["id"] == 2
 
 
+def test_a_closed_client_stays_closed_over_forks(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with folder.client() as client:
+        client.submit("sum_range", {"n": 1})
+    started: list[str] = []
+    monkeypatch.setattr(client._committer, "_start", lambda: started.append("again"))
+    for _ in range(2):
+        assert forked(lambda: None)() == 0
+    assert started == []
+
+
 def test_forks_while_threads_submit(folder: Folder) -> None:
     """Every acknowledged job is there, and nobody waits for ever."""
     ids: list[int] = []
