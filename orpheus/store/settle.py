@@ -54,6 +54,8 @@ class Batch:
 
     @classmethod
     def of(cls, finished: Sequence[FinishedAttempt]) -> Batch:
+        if not finished:
+            return _NOTHING
         by_id = {one.attempt_id: one for one in finished}
         return cls(
             by_id,
@@ -61,6 +63,9 @@ class Batch:
             {one.attempt_id: _event_error(one.error) for one in finished if one.error},
             json.dumps(list(by_id)),
         )
+
+
+_NOTHING = Batch({}, {}, {}, "[]")
 
 
 @dataclass(frozen=True, slots=True)
