@@ -93,10 +93,9 @@ class TestTheWriter:
 
     def test_a_full_queue_opens_with_some_room(self, peer: Peer) -> None:
         peer.ask("submit", jobs=[wire()] * 20, idempotency=None)
-        refused = ("submit", {"jobs": [wire()], "idempotency": None})
-        assert peer.refused(*refused[:1], **refused[1]) == "queue_full"
+        assert peer.refused("submit", jobs=[wire()], idempotency=None) == "queue_full"
         peer.ask("cancel", id=1)
-        assert peer.refused(*refused[:1], **refused[1]) == "queue_full"
+        assert peer.refused("submit", jobs=[wire()], idempotency=None) == "queue_full"
         peer.ask("cancel", id=2)
         peer.submit()
         # From here on all of it is open again.

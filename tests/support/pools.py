@@ -129,12 +129,15 @@ class PoolBench:
 
 
 @contextmanager
-def pool_bench(folder: Path, **flags: Any) -> Iterator[PoolBench]:
-    """A fresh data folder below `folder`."""
+def pool_bench(folder: Path, template: bytes | None = None, **flags: Any) -> Iterator[PoolBench]:
+    """A fresh data folder below `folder`; `template` are the bytes of a migrated database."""
     settings = load_settings({"data_dir": folder / "data", **flags}, cwd=folder, environ={})
     prepare_data_dir(settings)
     clock = ShiftedClock()
-    migrate(settings, clock)
+    if template is None:
+        migrate(settings, clock)
+    else:
+        settings.database_path.write_bytes(template)
     reading, writing = os.pipe()
     bench = PoolBench(settings, clock, Database(settings, clock), reading)
     try:
