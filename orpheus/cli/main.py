@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from orpheus.cli import client_commands, programs
+from orpheus.cli import client_commands, programs, store_commands
 from orpheus.errors import OrpheusError, ProgramError
 
 EXIT_NEGATIVE = 1
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 programs.register(app)
 client_commands.register(app)
+store_commands.register(app)
 
 
 def _show_version(wanted: bool) -> None:

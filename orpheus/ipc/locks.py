@@ -8,6 +8,7 @@ inherited, uses it.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
@@ -18,7 +19,7 @@ from types import FrameType
 from typing import Literal
 
 from orpheus.clock import Clock, SystemClock
-from orpheus.errors import StoreFailed
+from orpheus.errors import StoreFailed, StoreFull
 from orpheus.ipc.process import close_in_forks, keep_in_forks, start_time
 
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
@@ -166,13 +167,12 @@ class Turnstile:
                 # Interrupted anywhere between two locks: closing is the sure way to hold none.
                 self.close()
         if entered:
-            record = (*self._identity, self._clock.monotonic(), self._kind)
-            os.pwrite(self._gate, _RECORD.pack(*record), 0)
+            self._write(_RECORD.pack(*self._identity, self._clock.monotonic(), self._kind))
         return entered
 
     def release(self) -> None:
         """Leave."""
-        os.pwrite(self._gate, _NOBODY, 0)
+        self._write(_NOBODY)
         fcntl.flock(self._gate, fcntl.LOCK_UN)
 
     def close(self) -> None:
@@ -196,6 +196,19 @@ class Turnstile:
         close_in_forks(self._gate)
         self._identity = (pid, start_time(pid) or 0)
         self._process = pid
+
+    def _write(self, record: bytes) -> None:
+        """Raises StoreFull or StoreFailed, and then is outside.
+
+        Whoever cannot take its record back must end: it seems to stay inside and would be killed.
+        """
+        try:
+            os.pwrite(self._gate, record, 0)
+        except OSError as error:
+            self.close()
+            if error.errno == errno.ENOSPC:
+                raise StoreFull("the disk is full; nothing was written") from error
+            raise StoreFailed(f"cannot write {self._gate_path}: {error.strerror}") from error
 
     def _wait(self) -> bool:
         fcntl.flock(self._turn, fcntl.LOCK_EX)

@@ -189,6 +189,12 @@ def start_time(pid: int) -> int | None:
     return int(fields[19]) if fields else None
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether `pid` was stopped, by a signal or a debugger; False where the system cannot say."""
+    fields = _stat_fields(pid)
+    return fields is not None and fields[0] in "Tt"
+
+
 def same_pid_namespace(pid: int) -> bool:
     """Whether `pid` counts processes as we do; False when that cannot be told."""
     try:

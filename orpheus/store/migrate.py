@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from functools import cache
 from importlib import resources
+from pathlib import Path
 
 from orpheus.clock import Clock
 from orpheus.errors import ConfigurationError, OrpheusError, StoreBusy
@@ -20,6 +21,8 @@ from orpheus.store import database
 from orpheus.store.gate import Gate
 
 _GATE_TIMEOUT = 30.0
+# A quarter of a second.
+_LOOKED_THROUGH_BYTES = 128 * 1024 * 1024
 _log = get_logger("store.migrate")
 
 
@@ -29,8 +32,9 @@ def migrate(
     """Apply what is missing and return the schema version.
 
     `kind` and `timeout` are the gate's; a process with user code has no alarm clock to wait with.
-    Raises ConfigurationError where the file is no database, belongs to a newer Orpheus, or
-    SQLite is too old; StoreBusy where another program holds the file for half a minute.
+    Raises ConfigurationError where the file is no database, is damaged or lost, belongs to a
+    newer Orpheus, or SQLite is too old; StoreBusy where another program holds the file for half a
+    minute.
     """
     database.check_engine()
     gate = Gate(settings.gate_path, settings.locks_dir / "turn", clock, kind)
@@ -38,11 +42,16 @@ def migrate(
         # Opened inside the gate: while another program creates the file, recovers its log or
         # closes it, SQLite answers "locked" even to who only looks.
         with gate.held(timeout):
+            _refuse_a_lost_one(settings)
             connection = database.connect(settings.database_path, settings.durability)
         try:
             with gate.held(timeout):
                 _use_wal(connection)
-            return _apply(connection, gate, settings, timeout)
+            if kind == ORPHEUS:
+                _refuse_a_damaged_one(settings, connection)
+            version = _apply(connection, gate, settings, timeout)
+            _marker(settings).touch(mode=0o600)
+            return version
         finally:
             with gate.held():
                 database.close(connection)
@@ -87,6 +96,15 @@ def statements(script: str) -> Iterator[str]:
         raise ValueError(f"unfinished statement in a migration: {statement.strip()[:60]}")
 
 
+def bring_up_to_date(connection: sqlite3.Connection) -> None:
+    """Apply what is missing to a file nobody else knows of, without the gate."""
+    for version, _, script in _migrations():
+        if version > int(connection.execute("PRAGMA user_version").fetchone()[0]):
+            for statement in statements(script):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {version:d}")
+
+
 def _apply(
     connection: sqlite3.Connection, gate: Gate, settings: Settings, timeout: float | None
 ) -> int:
@@ -105,6 +123,33 @@ def _apply(
             connection.execute(f"PRAGMA user_version = {version:d}")
         _log.info("migrated", migration=name)
     return latest_version()
+
+
+def _marker(settings: Settings) -> Path:
+    """Says that there has been a database in this data folder."""
+    return settings.locks_dir / "database.made"
+
+
+def _refuse_a_lost_one(settings: Settings) -> None:
+    """An empty one in its place would look as if nothing had happened."""
+    marker = _marker(settings)
+    if marker.exists() and not settings.database_path.exists():
+        raise ConfigurationError(
+            f"{settings.database_path} is gone: `orpheus restore` a backup, or remove {marker} "
+            "to begin with an empty database"
+        )
+
+
+def _refuse_a_damaged_one(settings: Settings, connection: sqlite3.Connection) -> None:
+    """Restarting does not mend it. Where looking takes long, `orpheus doctor` is for that."""
+    if settings.database_path.stat().st_size > _LOOKED_THROUGH_BYTES:
+        return
+    complaint = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if complaint != "ok":
+        raise ConfigurationError(
+            f"{settings.database_path} is damaged ({complaint}): keep a copy of the data folder "
+            "and `orpheus restore` the last backup"
+        )
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

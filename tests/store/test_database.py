@@ -88,10 +88,12 @@ def test_opening_happens_inside_the_gate(tmp_path: Path, monkeypatch: pytest.Mon
         settings = store.settings
     holders = []
 
-    def watched(path: Path, durability: Literal["full", "normal"]) -> sqlite3.Connection:
+    def watched(
+        path: Path, durability: Literal["full", "normal"], create: bool = True
+    ) -> sqlite3.Connection:
         record = read_record(settings.gate_path)
         holders.append(record and record.pid)
-        return connect(path, durability)
+        return connect(path, durability, create=create)
 
     connect = database.connect
     monkeypatch.setattr(database, "connect", watched)

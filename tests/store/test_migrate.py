@@ -104,9 +104,9 @@ class TestKilledInTheMiddle:
             connect = database.connect
 
             def connect_with_die(
-                path: Path, durability: Literal["full", "normal"]
+                path: Path, durability: Literal["full", "normal"], *, create: bool = True
             ) -> sqlite3.Connection:
-                connection = connect(path, durability)
+                connection = connect(path, durability, create=create)
                 connection.create_function("die", 0, die)
                 return connection
 

@@ -82,11 +82,12 @@ def test_one_at_a_time(tmp_path: Path) -> None:
 
     def main() -> int:
         gate = Turnstile(tmp_path / "turn", tmp_path / "gate")
-        for _ in range(rounds):
+        for number in range(rounds):
             gate.acquire()
             seen = words[0]
-            for _ in range(20):
-                pass
+            if number % 10 == 0:
+                # Time for somebody else to come in, if anybody can.
+                time.sleep(0.0005)
             words[0] = seen + 1
             gate.release()
         return 0
