@@ -19,11 +19,14 @@ from starlette.types import ASGIApp
 from orpheus.api import pages, problems
 from orpheus.api.access import Access
 from orpheus.api.bodies import Bodies
+from orpheus.api.cors import Cors
+from orpheus.api.exposure import own_hosts
 from orpheus.api.express import Express
 from orpheus.api.health import Health
+from orpheus.api.login import TokenGuard
 from orpheus.api.metrics import Metrics
 from orpheus.api.routes import jobs, live, operations, submit, system
-from orpheus.api.security import HostGuard, OriginGuard, SecurityHeaders, TokenGuard
+from orpheus.api.security import HostGuard, OriginGuard, SecurityHeaders
 from orpheus.api.services import Services
 from orpheus.api.sockets import Clients
 from orpheus.api.topics import load_topic
@@ -85,9 +88,12 @@ def front(app: FastAPI, clock: Clock) -> ASGIApp:
     settings = services.settings
     inner: ASGIApp = Bodies(Express(app, submit.router))
     if settings.token is not None:
-        inner = TokenGuard(inner, settings.token.get_secret_value())
+        token = settings.token.get_secret_value()
+        inner = TokenGuard(inner, token, app.state.pages, clock)
     inner = OriginGuard(inner, settings.allowed_origins)
-    inner = HostGuard(inner, settings.allowed_hosts)
+    if settings.allowed_origins:
+        inner = Cors(inner, settings.allowed_origins)
+    inner = HostGuard(inner, own_hosts(settings))
     return Access(SecurityHeaders(inner), clock, services.metrics.http)
 
 

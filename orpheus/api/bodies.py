@@ -7,6 +7,7 @@ a limit. Counts what arrives, whatever the headers claim.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -15,14 +16,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from orpheus.api.problems import problem
 from orpheus.errors import RequestError
 
-MIB = 1024 * 1024
+KIB = 1024
+MIB = 1024 * KIB
 LIMIT = MIB
 BATCH_PATH = "/jobs/batch"
 BATCH_LIMIT = 16 * MIB
 READ_SECONDS = 10.0
 
 # After these the rest of the body is still on its way, so the connection is of no more use.
-_CLOSE = {"Connection": "close"}
+CLOSE = {"Connection": "close"}
 _BODY = "body"
 
 Headers = dict[bytes, bytes]
@@ -41,7 +43,7 @@ class Bodies:
             return
         try:
             _check_type(scope, headers)
-            body = await self._read(receive, headers, _limit(scope))
+            body = await read_body(receive, scope["headers"], _limit(scope), self._read_seconds)
         except RequestError as error:
             await _refuse(scope, error)(scope, receive, send)
             return
@@ -50,31 +52,37 @@ class Bodies:
         scope.setdefault("state", {})[_BODY] = body
         await self.app(scope, _replay(body, receive), send)
 
-    async def _read(self, receive: Receive, headers: Headers, limit: int) -> bytes:
-        declared = headers.get(b"content-length", b"0")
-        if declared.isdigit() and int(declared[:20]) > limit:
+
+async def read_body(
+    receive: Receive, headers: Iterable[tuple[bytes, bytes]], limit: int, seconds: float
+) -> bytes:
+    """The whole body, of at most `limit` bytes, that arrives within `seconds`.
+
+    Raises RequestError, or ClientDisconnect where the client leaves in the middle of it.
+    """
+    for name, value in headers:
+        if name == b"content-length" and value.isdigit() and int(value[:20]) > limit:
             raise _too_large(limit)
-        pieces: list[bytes] = []
-        size = 0
-        more = True
-        try:
-            async with asyncio.timeout(self._read_seconds):
-                while more:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise ClientDisconnect
-                    piece = message.get("body", b"")
-                    size += len(piece)
-                    if size > limit:
-                        raise _too_large(limit)
-                    pieces.append(piece)
-                    more = message.get("more_body", False)
-        except TimeoutError:
-            raise RequestError(
-                "request_timeout",
-                f"send the whole body within {self._read_seconds:g} seconds",
-            ) from None
-        return b"".join(pieces)
+    pieces: list[bytes] = []
+    size = 0
+    more = True
+    try:
+        async with asyncio.timeout(seconds):
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                piece = message.get("body", b"")
+                size += len(piece)
+                if size > limit:
+                    raise _too_large(limit)
+                pieces.append(piece)
+                more = message.get("more_body", False)
+    except TimeoutError:
+        raise RequestError(
+            "request_timeout", f"send the whole body within {seconds:g} seconds"
+        ) from None
+    return b"".join(pieces)
 
 
 def body_of(request: Request) -> bytes:
@@ -110,11 +118,12 @@ def _check_type(scope: Scope, headers: Headers) -> None:
 
 
 def _too_large(limit: int) -> RequestError:
-    return RequestError("body_too_large", f"a body here may have at most {limit // MIB} MiB")
+    size = f"{limit // MIB} MiB" if limit >= MIB else f"{limit // KIB} KiB"
+    return RequestError("body_too_large", f"a body here may have at most {size}")
 
 
 def _refuse(scope: Scope, error: RequestError) -> Response:
-    return problem(scope, error.code, error.detail, headers=_CLOSE)
+    return problem(scope, error.code, error.detail, headers=CLOSE)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

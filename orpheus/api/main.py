@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from orpheus.api.loopback import is_loopback_bind
+from orpheus.api.exposure import check_exposure
 from orpheus.api.writer_process import WriterProcess
-from orpheus.errors import EXIT_OK, ConfigurationError, TemporaryError
+from orpheus.errors import EXIT_OK, TemporaryError
 from orpheus.settings import Settings
 from orpheus.store.writer import serve
 
@@ -25,11 +25,7 @@ _BACKLOG = 2048
 
 def run(settings: Settings) -> int:
     """Serve until TERM or INT; the exit code. Raises ProgramError where it cannot start."""
-    if not is_loopback_bind(settings.host):
-        raise ConfigurationError(
-            f"ORPHEUS_HOST={settings.host} is reachable from other machines, which is not "
-            "supported yet; use 127.0.0.1 and put a proxy in front"
-        )
+    check_exposure(settings)
     # Until the server has its own handlers: a stop is a clean stop at any moment.
     signal.signal(signal.SIGTERM, _stop_starting)
     with _listen(settings) as listener:

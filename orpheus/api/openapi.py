@@ -7,8 +7,10 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel
 
+from orpheus.api.parameters import MAX_ID
 from orpheus.api.problems import MEDIA_TYPE
 from orpheus.api.schemas import BatchRequest, JobRequest, Problem
+from orpheus.handlers.limits import NAME
 
 _REFERENCE = "#/components/schemas/{model}"
 
@@ -43,6 +45,9 @@ def document(app: FastAPI) -> dict[str, Any]:
         for operation in path.values():
             operation["responses"].pop("422", None)
             operation["responses"]["default"] = problem
+            for parameter in operation.get("parameters", ()):
+                if parameter["in"] == "path":
+                    parameter["schema"] = _PATH_PARAMETERS[parameter["name"]]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     return openapi
@@ -57,6 +62,12 @@ def _filter(name: str) -> dict[str, Any]:
     return _query(name, schema, "may be repeated: any of them") | {"explode": True}
 
 
+# The routes take text and judge it themselves, to refuse it in their own words.
+_PATH_PARAMETERS = {
+    "id": {"type": "integer", "minimum": 0, "maximum": MAX_ID},
+    "name": {"type": "string", "pattern": f"^{NAME.pattern}$"},
+}
+
 _PARAMETERS: dict[str, dict[str, Any]] = {
     "state": _filter("state"),
     "type": _filter("type"),
@@ -66,7 +77,7 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     "cursor": _query("cursor", {"type": "string"}, "next_cursor of the page before"),
     "order": _query("order", {"enum": ["desc", "asc"], "default": "desc"}, "by id"),
     "after": _query("after", {"type": "integer", "minimum": 0}, "lines after this seq"),
-    "all": _query("all", {"enum": ["0", "1"]}, "the last 100 that ended, too"),
+    "all": _query("all", {"enum": ["0", "1", "false", "true"]}, "the last 100 that ended, too"),
     "wait": _query(
         "wait",
         {"type": "number", "minimum": 0, "maximum": 60},

@@ -86,7 +86,9 @@ class Parameters:
         )
 
     def order(self) -> Order:
-        text = self._one("order") or "desc"
+        text = self._one("order")
+        if text is None:
+            return "desc"
         if text not in ("asc", "desc"):
             raise _invalid("order", "must be asc or desc")
         return cast(Order, text)

@@ -6,14 +6,16 @@ Answers are not built through these (see `api.rendering`), so they cost a reques
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from orpheus.domain.attempt import Outcome
 from orpheus.domain.job import JobState
+from orpheus.handlers import limits
 
 T = TypeVar("T")
+Name = Annotated[str, Field(pattern=f"^{limits.NAME.pattern}$")]
 
 
 class _Shape(BaseModel):
@@ -23,16 +25,20 @@ class _Shape(BaseModel):
 class JobRequest(_Shape):
     """A job to run."""
 
-    type: str = Field(examples=["sum_range"])
+    type: Name = Field(examples=["sum_range"])
     payload: dict[str, Any] = Field({}, examples=[{"n": 100_000}])
-    queue: str | None = None
+    queue: Name | None = None
     priority: int = Field(0, ge=-100, le=100, description="higher runs first")
-    delay: float | None = Field(None, ge=0, description="seconds; not with run_at")
+    delay: float | None = Field(
+        None, ge=0, le=limits.DELAY_SECONDS, description="seconds; not with run_at"
+    )
     run_at: datetime | None = Field(None, description="with a zone; not with delay")
     max_retries: int | None = Field(None, ge=0, le=100)
-    timeout: float | None = Field(None, gt=0, description="seconds an attempt may run")
-    unique_key: str | None = Field(None, description="held by one active job at a time")
-    tags: list[str] = []
+    timeout: float | None = Field(
+        None, gt=0, le=limits.TIMEOUT_SECONDS, description="seconds an attempt may run"
+    )
+    unique_key: Name | None = Field(None, description="held by one active job at a time")
+    tags: list[Name] = Field([], max_length=limits.TAGS)
     meta: dict[str, Any] = {}
 
 

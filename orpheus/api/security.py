@@ -1,4 +1,4 @@
-"""Who may talk to us: Host, origin, token, and the headers that bind browsers.
+"""Who may talk to us: Host and origin, and the headers that bind browsers.
 
 Pure ASGI middlewares for HTTP and WebSocket alike, added by `api.app`. A local API without a login
 is safe only because these refuse what a web page elsewhere could make a browser send: a foreign
@@ -7,7 +7,6 @@ Host (DNS rebinding), a foreign Origin (CSRF, WebSocket hijacking). Never looks 
 
 from __future__ import annotations
 
-import hmac
 import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -43,7 +42,6 @@ _HEADERS = (
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?")
 _DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 _SAFE_METHODS = ("GET", "HEAD")
-_WITHOUT_TOKEN = ("/livez", "/healthz")
 
 
 class Refusal(NamedTuple):
@@ -81,7 +79,7 @@ class HostGuard(_Guard):
         self._allowed = {"localhost", *(name.lower() for name in allowed)}
 
     def refuse(self, scope: Scope) -> Refusal | None:
-        hosts = _values(scope, b"host")
+        hosts = header_values(scope, b"host")
         if len(hosts) == 1 and (match := _AUTHORITY.fullmatch(hosts[0])):
             name = match[1].lower().strip("[]")
             if name in self._allowed or hosts[0].lower() in self._allowed or is_loopback(name):
@@ -97,11 +95,11 @@ class OriginGuard(_Guard):
 
     def __init__(self, app: ASGIApp, allowed: Iterable[str]) -> None:
         super().__init__(app)
-        self._allowed = {origin.lower().rstrip("/") for origin in allowed}
+        self._allowed = frozenset(plain_origin(origin) for origin in allowed)
 
     def refuse(self, scope: Scope) -> Refusal | None:
-        if origins := _values(scope, b"origin"):
-            (host,) = _values(scope, b"host")
+        if origins := header_values(scope, b"origin"):
+            (host,) = header_values(scope, b"host")
             ours = all(self._is_ours(origin, host) for origin in origins)
         else:
             ours = _site_is_ours(scope)
@@ -114,35 +112,16 @@ class OriginGuard(_Guard):
         )
 
     def _is_ours(self, origin: str, host: str) -> bool:
-        if origin.lower() in self._allowed:
+        if plain_origin(origin) in self._allowed:
             return True
-        parts = urlsplit(origin)
+        try:
+            parts = urlsplit(origin)
+        except ValueError:  # half an IPv6 address, for one
+            return False
         default = _DEFAULT_PORTS.get(parts.scheme)
         if default is None:
             return False
         return _with_port(parts.netloc, default) == _with_port(host, default)
-
-
-class TokenGuard(_Guard):
-    """With a token set, everything but the liveness and health checks needs it."""
-
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        super().__init__(app)
-        self._token = token.encode()
-
-    def refuse(self, scope: Scope) -> Refusal | None:
-        if scope["path"] in _WITHOUT_TOKEN:
-            return None
-        scheme, _, given = _first(scope, b"authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and hmac.compare_digest(
-            given.strip().encode("latin-1", "replace"), self._token
-        ):
-            return None
-        return Refusal(
-            "unauthorized",
-            "send the token of ORPHEUS_TOKEN as 'Authorization: Bearer …'",
-            {"WWW-Authenticate": "Bearer"},
-        )
 
 
 class SecurityHeaders:
@@ -165,13 +144,20 @@ class SecurityHeaders:
         await self.app(scope, receive, with_headers)
 
 
-def _values(scope: Scope, name: bytes) -> list[str]:
+def header_values(scope: Scope, name: bytes) -> list[str]:
     """The values of a header, without decoding all the others."""
     return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
 
 
+def plain_origin(origin: str) -> str:
+    """As browsers send it: lower case, no port that goes without saying, no slash at the end."""
+    origin = origin.lower().rstrip("/")
+    default = _DEFAULT_PORTS.get(origin.partition(":")[0])
+    return origin.removesuffix(f":{default}") if default else origin
+
+
 def _first(scope: Scope, name: bytes, default: str) -> str:
-    return next(iter(_values(scope, name)), default)
+    return next(iter(header_values(scope, name)), default)
 
 
 def _site_is_ours(scope: Scope) -> bool:

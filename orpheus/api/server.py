@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import resource
 import signal
 import socket
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from orpheus.absent import absent
 from orpheus.api import server_log
 from orpheus.api.services import Services
 from orpheus.api.sockets import MAX_MESSAGE_BYTES
+from orpheus.api.wire import HttpProtocol, WebSocketProtocol
 from orpheus.api.writer_client import WriterClient
 from orpheus.api.writer_process import WriterProcess
 from orpheus.clock import SystemClock
@@ -37,11 +39,13 @@ _log = get_logger(__name__)
 # What is left of three seconds after the goodbyes, for requests that are being answered.
 _GRACEFUL_SECONDS = 2
 _GOODBYE_SECONDS = 0.2
+_MAX_FILES = 65_536
 
 
 def serve_requests(settings: Settings, listener: socket.socket, writer: WriterProcess) -> int:
     """Import the handlers and serve until TERM or INT; the exit code."""
     server_log.install()
+    _allow_many_files()
     clock = SystemClock()
     registry = load_registry(settings)
     client = WriterClient(writer.socket, clock, writer.kill, lambda: server.fail())
@@ -56,6 +60,14 @@ def serve_requests(settings: Settings, listener: socket.socket, writer: WriterPr
     return EXIT_TEMPORARY if server.failed else EXIT_OK
 
 
+def _allow_many_files() -> None:
+    """Every connection is an open file, and the usual 1,024 are soon reached by idle ones."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MAX_FILES if hard == resource.RLIM_INFINITY else min(_MAX_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 class _Server(uvicorn.Server):
     """uvicorn, with our ways to start and stop."""
 
@@ -65,8 +77,8 @@ class _Server(uvicorn.Server):
         config = uvicorn.Config(
             app,
             loop="uvloop",
-            http="httptools",
-            ws="websockets-sansio",
+            http=HttpProtocol,
+            ws=WebSocketProtocol,
             ws_max_size=MAX_MESSAGE_BYTES,
             ws_per_message_deflate=False,
             log_config=None,

@@ -10,8 +10,12 @@ import logging
 
 from orpheus.log import get_logger
 
-# uvicorn says so after every refused handshake, although the refusal was sent.
-_NOISE = ("ASGI callable returned without completing handshake.",)
+_NOISE = (
+    # After every refused handshake, although the refusal was sent.
+    "ASGI callable returned without completing handshake.",
+    # With a traceback, for what a client did.
+    "Invalid UTF-8 sequence received from client.",
+)
 
 
 def install() -> None:

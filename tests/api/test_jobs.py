@@ -213,7 +213,7 @@ def test_rows_leave_the_large_parts_out(api: Api) -> None:
     [
         "limit=0", "limit=-1", "limit=201", "limit=1e3", "limit=abc", "limit=", "limit=1&limit=2",
         "cursor=AAAA", "cursor=%00", "cursor=ZGVzYzoxeA", "cursor=" + "A" * 5000,
-        "sort=id;drop table", "order=sideways", "state=running", "state=", "type=%20",
+        "sort=id;drop table", "order=sideways", "order=", "state=running", "state=", "type=%20",
         "queue=a%00b",        "tag=" + "x" * 101, "&".join(["tag=a"] * 51), "cursor=YXNjOjU",
     ],
 )  # fmt: skip

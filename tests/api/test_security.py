@@ -24,7 +24,7 @@ GOOD_HOSTS = [
     "127.9.9.9",
 ]
 BAD_ORIGINS = ["http://evil.example", "null", "http://localhost", "https://127.0.0.1.evil.example",
-               "file://", "http://127.0.0.1:1"]  # fmt: skip
+               "file://", "http://127.0.0.1:1", "http://[", "http://a]b"]  # fmt: skip
 
 
 @pytest.mark.parametrize("host", BAD_HOSTS)

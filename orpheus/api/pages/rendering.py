@@ -21,6 +21,10 @@ from orpheus.clock import Clock, SystemClock
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+# In the state of a request whose visitor has the login cookie.
+LOGGED_IN = "logged_in"
+# A page without a referrer sends its forms with `Origin: null`, which could be anybody's.
+FORM_HEADERS = {"Referrer-Policy": "same-origin"}
 THEME_COOKIE = "orpheus_theme"
 _THEMES = ("auto", "light", "dark")
 # A page is made anew for every visit; a better ratio would cost more than it saves.
@@ -53,10 +57,17 @@ class Pages:
         environment.globals |= {"asset": self.assets.url, "modules": self.assets.modules}
         return environment
 
-    def html(self, template: str, theme: str = "auto", here: str = "", **data: Any) -> str:
+    def html(
+        self,
+        template: str,
+        theme: str = "auto",
+        here: str = "",
+        logged_in: bool = False,
+        **data: Any,
+    ) -> str:
         """The text of a page; `here` is the address of its entry in the navigation."""
         return self._environment.get_template(template).render(
-            data, theme=theme, here=here, now=self._clock.now()
+            data, theme=theme, here=here, logged_in=logged_in, now=self._clock.now()
         )
 
 
@@ -65,8 +76,11 @@ def render(
 ) -> HTMLResponse:
     """Answer with a page in the visitor's theme."""
     pages: Pages = request.app.state.pages
+    logged_in = request.scope.get("state", {}).get(LOGGED_IN, False)
     headers = {"Cache-Control": "no-cache", "Vary": "Accept-Encoding, Cookie"}
-    body = pages.html(template, theme_of(request), here, status=status, **data).encode()
+    if logged_in:
+        headers |= FORM_HEADERS
+    body = pages.html(template, theme_of(request), here, logged_in, status=status, **data).encode()
     if accepts_gzip(request):
         body = gzip.compress(body, _FAST)
         headers["Content-Encoding"] = "gzip"

@@ -6,7 +6,7 @@ from typing import Any
 
 import anyio
 from fastapi import APIRouter, FastAPI, Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from orpheus.api.openapi import document
 from orpheus.api.rendering import json_response
@@ -51,7 +51,12 @@ async def healthz(request: Request) -> Response:
     return json_response(found, 200 if ok else 503, headers)
 
 
-@router.get("/metrics", summary="Prometheus figures")
+@router.get(
+    "/metrics",
+    summary="Prometheus figures",
+    response_class=PlainTextResponse,
+    responses={200: {"content": {"application/openmetrics-text": {"schema": {"type": "string"}}}}},
+)
 async def metrics(request: Request) -> Response:
     api = services(request)
     rows = None
