@@ -38,6 +38,9 @@ class _Values(BaseModel):
     drain_seconds: float = Field(25, ge=0, le=86_400)
     timeout_seconds: float = Field(3600, gt=0, le=2_592_000)
     grace_seconds: float = Field(5, ge=0, le=3600)
+    start_seconds: float = Field(120, ge=1, le=86_400)
+    recycle_jobs: int = Field(0, ge=0)
+    recycle_rss_mb: int = Field(0, ge=0)
     max_retries: int = Field(3, ge=0, le=100)
     max_crashes: int = Field(3, ge=1, le=100)
     durability: Literal["full", "normal"] = "full"

@@ -89,6 +89,7 @@ def worker(
         lease_seconds=settings.lease_seconds,
         drain_seconds=settings.drain_seconds,
         grace_seconds=settings.grace_seconds,
+        start_seconds=settings.start_seconds,
         prepare=prepare,
         maintenance=maintenance,
         worker=run_jobs,

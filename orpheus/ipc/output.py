@@ -13,7 +13,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Kind = Literal["log", "progress"]
+Kind = Literal["log", "stdout", "stderr", "progress"]
 
 _MAX_RECORD = 4096  # PIPE_BUF of Linux: what is atomic
 _LENGTH = struct.Struct("<I")
@@ -24,7 +24,7 @@ _CHUNK = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One log line or one step of progress of an attempt."""
+    """One line (logged, or printed to a stream) or one step of progress of an attempt."""
 
     kind: Kind
     job_id: int

@@ -41,7 +41,7 @@ class Output:
         """Store what was read, in transactions of bounded size."""
         while self._records:
             records = self._records[:_AT_ONCE]
-            lines = [_line(record) for record in records if record.kind == "log"]
+            lines = [_line(record) for record in records if record.kind != "progress"]
             # Only the latest progress of an attempt matters.
             latest = {
                 record.attempt_id: _progress(record)
@@ -63,6 +63,7 @@ def _line(record: Record) -> LogLine:
         level=record.level if record.level in _LEVELS else "info",
         message=record.message,
         fields=json.dumps(record.fields),
+        stream=record.kind,
     )
 
 

@@ -111,7 +111,8 @@ def _settle_board(pool: Pool, path: Path) -> None:
 def _settle_slot(pool: Pool, board: Scoreboard, slot: Slot, reason: str) -> None:
     """Settle the outbox, then reclaim the rest, and record the worker's end: one transaction."""
     exit_ = exit_text(slot.exit_status) if slot.state == DEAD else None
-    clean = slot.state == DEAD and slot.exit_status == 0
+    # `os._exit(0)` in a handler is no clean end.
+    clean = slot.state == DEAD and slot.exit_status == 0 and not slot.armed
     finished = finished_in(Outbox(slot, pool.clock))
     death = Death(
         reason,

@@ -42,6 +42,7 @@ class Child:
     ready_fd: int = -1
     ready: bool = False
     stopped_since: int | None = None
+    late_since: int | None = None  # when its start had taken too long
     sentence: Sentence | None = None
     soft_stopped: int = 0  # the attempt it was last told to stop
     soft_stopped_at: int = 0

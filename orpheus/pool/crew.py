@@ -132,7 +132,7 @@ class Crew:
             ring(maintenance_bell(self._spec.run_dir, self._spec.pool))
         place = next(p for p in (self.prepare, self.maintenance, *self.workers) if p.child is child)
         place.child = None
-        place.restarts.died(now, now - child.since, ready=child.ready)
+        _record(place.restarts, child, status, now)
         ended = exit_text(status)
         log = _log.warning if ended else _log.info
         log("child ended", role=child.role, child=child.pid, exit=ended or "exit 0")
@@ -155,3 +155,15 @@ class Crew:
             _log.error("no free slot: maintenance does not settle the dead ones")
         self._slots_short = free is None
         return free
+
+
+def _record(restarts: Restarts, child: Child, status: int, now: int) -> None:
+    slot = child.slot
+    if slot is not None and status == 0 and slot.finished and not slot.armed:
+        # It left by itself between two jobs, for its limits or for what a job left behind.
+        restarts.retired(now)
+    elif child.late_since is not None:
+        # A start that hangs says nothing about the others: the pool goes on with them.
+        restarts.died(now, 0, ready=True)
+    else:
+        restarts.died(now, now - child.since, ready=child.ready)

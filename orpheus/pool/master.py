@@ -23,6 +23,7 @@ from orpheus.log import get_logger
 from orpheus.pool.children import Role
 from orpheus.pool.crew import Crew, Death
 from orpheus.pool.deadlines import enforce
+from orpheus.pool.lateness import end_late_start
 from orpheus.pool.leftovers import kill_leftovers
 from orpheus.pool.liveness import Liveness
 from orpheus.pool.only_one import become_master
@@ -158,6 +159,7 @@ class Master:
         now = self._clock.monotonic()
         for child in self._crew.living(self._crew.workers):
             enforce(child, now, self._spec.grace)
+            end_late_start(child, now, self._spec.start)
 
     def _look_for_silence(self) -> None:
         # While it ends, maintenance has a deadline instead of a beat.

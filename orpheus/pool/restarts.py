@@ -26,6 +26,11 @@ class Restarts:
         """Whether the place is in a crash loop that never got as far as working."""
         return self.unready_deaths >= _BUDGET
 
+    def retired(self, now: int) -> None:
+        """Take note of an end that was meant, after some work: the next may come at once."""
+        self.unready_deaths = self.quick_deaths = 0
+        self.not_before = now
+
     def died(self, now: int, lived: int, *, ready: bool) -> None:
         """Take note of a death after `lived`. The first quick one in a row costs no wait."""
         self.unready_deaths = 0 if ready else self.unready_deaths + 1

@@ -29,6 +29,7 @@ class PoolSpec:
     prepare: Callable[[], int]
     maintenance: Callable[[MaintenanceSeat], int]
     worker: Callable[[WorkerSeat], int]
+    start_seconds: float = 120
     clock: Clock = field(default_factory=SystemClock)
 
     @property
@@ -45,6 +46,11 @@ class PoolSpec:
     def grace(self) -> int:
         """Nanoseconds."""
         return round(self.grace_seconds * SECOND_NS)
+
+    @property
+    def start(self) -> int:
+        """Nanoseconds."""
+        return round(self.start_seconds * SECOND_NS)
 
     @property
     def slots(self) -> int:

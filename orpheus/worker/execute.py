@@ -7,6 +7,7 @@ soft stop surface at one call only (protocol D).
 
 from __future__ import annotations
 
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 
@@ -82,7 +83,9 @@ def _run(claim: Claim, job_type: JobType, context: RunContext) -> object:
         # Submitted before the handler changed.
         raise Refused("invalid_payload", error.detail) from None
     call = partial(job_type.handler, **arguments)
-    return anyio.run(call) if job_type.lane == "async" else call()
+    # A context of its own: variables a handler sets must not reach the next job, nor our log.
+    variables = copy_context()
+    return variables.run(anyio.run, call) if job_type.lane == "async" else variables.run(call)
 
 
 def _failed(error: BaseException, soft_stop: SoftStop) -> _Ending:

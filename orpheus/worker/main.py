@@ -6,9 +6,11 @@ The order matters. Handlers come first, as their import is user code and may tak
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
 import signal
+import sys
 from collections.abc import Mapping
 from typing import Literal
 
@@ -19,8 +21,8 @@ from orpheus.errors import EXIT_OK
 from orpheus.handlers.loader import load_registry
 from orpheus.ipc.doorbell import Doorbell, worker_bell
 from orpheus.ipc.locks import FileLock, worker_lock
-from orpheus.ipc.output import encode_record, write_record
-from orpheus.ipc.process import close_in_forks, keep_one_thread, start_time
+from orpheus.ipc.output import Kind, encode_record, write_record
+from orpheus.ipc.process import SOFT_STOP, close_in_forks, keep_one_thread, start_time
 from orpheus.ipc.scoreboard import ALIVE, Scoreboard, Slot
 from orpheus.ipc.seats import WorkerSeat
 from orpheus.log import bind, get_logger
@@ -28,9 +30,16 @@ from orpheus.settings import Settings
 from orpheus.store import workers
 from orpheus.store.claim import WorkerIdentity
 from orpheus.store.database import Database
+from orpheus.worker.clean_state import CleanState, quiet_timers
+from orpheus.worker.current import Current
+from orpheus.worker.descriptors import Descriptors, open_descriptors
 from orpheus.worker.execute import ContextSupply, execute
+from orpheus.worker.hygiene import Hygiene
+from orpheus.worker.prints import Prints, Stream
+from orpheus.worker.recycling import Recycling
 from orpheus.worker.soft_stop import SoftStop
 from orpheus.worker.sync_lane import SyncLane
+from orpheus.worker.traces import Traces
 
 # Coroutine handlers run here too, one at a time, until a lane of their own comes.
 _LANES = ("sync", "async")
@@ -44,7 +53,18 @@ def main(seat: WorkerSeat, settings: Settings) -> int:
     clock = SystemClock()
     board = Scoreboard.open(seat.board_path)
     slot = board.slots[seat.slot_index]
+    current, output = Current(), _Output(slot, seat.output_fd)
+    printed = (
+        Prints("stdout", sys.stdout, current, output, clock),
+        Prints("stderr", sys.stderr, current, output, clock),
+    )
+    sys.stdout, sys.stderr = printed
+    held = open_descriptors()
+    # Should the import hang, the master asks where, before it kills.
+    faulthandler.register(SOFT_STOP, file=2)
     registry = load_registry(settings)
+    faulthandler.unregister(SOFT_STOP)
+    users = open_descriptors() - held
     database = Database(settings, clock)
     worker = _register(database, seat.pool, clock.boot_id, settings)
     lock = FileLock(worker_lock(settings.locks_dir, worker.id))
@@ -54,13 +74,18 @@ def main(seat: WorkerSeat, settings: Settings) -> int:
         close_in_forks(descriptor)
 
     stop = SoftStop(slot)
-    supply = ContextSupply(slot, stop, _Output(slot, seat.output_fd))
+    supply = ContextSupply(slot, stop, output)
 
     def run_attempt(claim: Claim) -> FinishedAttempt:
         job_type = registry.get(claim.type)
         if job_type is None:
             return _unknown_type(claim, clock)
-        return execute(claim, job_type, supply, clock)
+        current.claim = claim
+        finished = execute(claim, job_type, supply, clock)
+        for stream in printed:
+            if stream.pending:
+                stream.end()
+        return finished
 
     lane = SyncLane(
         worker, slot, database, bell, seat.lifeline_fd, stop, settings, clock, run_attempt
@@ -76,9 +101,20 @@ def main(seat: WorkerSeat, settings: Settings) -> int:
     _log.info("worker ready", types=len(registry))
     if board.draining:
         lane.stopping = True
+    path = settings.database_path
+    traces = Traces(slot, (path, path.with_name(f"{path.name}-shm")))
+    # Taken down last: everything of the worker's own is open by now, and set as it will stay.
+    quiet_timers()
+    recycling = Recycling(settings.recycle_jobs, settings.recycle_rss_mb, clock, lane.rng)
+    state = CleanState()
+    own = Descriptors(open_descriptors() - users)
+    lane.housekeeping = Hygiene(clock, current, traces, state, own, recycling)
+    traces.install()
     # What lives as long as the process is not searched for garbage again and again.
     gc.freeze()
     lane.run()
+    if lane.left_at_once:
+        return EXIT_OK
     lane.close()
     database.close()
     bell.close()
@@ -121,8 +157,22 @@ class _Output:
         message: str,
         fields: Mapping[str, object],
     ) -> None:
+        self._send(kind, claim, at, level, message, dict(fields))
+
+    def line(self, stream: Stream, claim: Claim, at: int, message: str) -> None:
+        self._send(stream, claim, at, "info", message, {})
+
+    def _send(
+        self,
+        kind: Kind,
+        claim: Claim,
+        at: int,
+        level: str,
+        message: str,
+        fields: dict[str, object],
+    ) -> None:
         record = encode_record(
-            kind, claim.job_id, claim.attempt_id, claim.number, at, level, message, dict(fields)
+            kind, claim.job_id, claim.attempt_id, claim.number, at, level, message, fields
         )
         if not write_record(self._descriptor, record):
             self._slot.dropped_output += 1

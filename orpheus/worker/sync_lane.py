@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from orpheus.clock import SECOND_US, Clock
-from orpheus.domain.attempt import Claim
-from orpheus.domain.outcome import FinishedAttempt
+from orpheus.domain.attempt import Claim, Outcome
+from orpheus.domain.outcome import AttemptError, FinishedAttempt
 from orpheus.errors import StoreBusy
 from orpheus.ipc.doorbell import Doorbell, Ringer, Sleeper, jobs_bell, ring
 from orpheus.ipc.outbox import Outbox
@@ -27,6 +27,7 @@ from orpheus.store.database import Database
 from orpheus.store.promote import next_due
 from orpheus.store.settle import Batch
 from orpheus.store.turn import Turn, turn
+from orpheus.worker.hygiene import Housekeeping, Leave
 from orpheus.worker.room import Room
 from orpheus.worker.soft_stop import SoftStop
 
@@ -60,6 +61,7 @@ class SyncLane:
     run_attempt: Callable[[Claim], FinishedAttempt]
     rng: Random = field(default_factory=Random)
     room: Room = field(default_factory=Room)
+    housekeeping: Housekeeping = field(default_factory=Housekeeping)
     stopping: bool = False
     _finished: list[FinishedAttempt] = field(default_factory=list)
     _give_back: list[int] = field(default_factory=list)
@@ -78,9 +80,9 @@ class SyncLane:
         self._sleeper = Sleeper(own, (self._jobs_bell.fileno(),))
 
     def run(self) -> None:
-        """Work until told to stop, or until a soft stop left this process in doubt."""
+        """Work until told to stop, or until a job left this process in doubt or worn out."""
         called = False
-        while not self.stopping and not self.stop.raised:
+        while not self._ending():
             # Who was woken for a job is the only one who was, and takes it without a look first.
             if not called and not self._unsettled() and not self._may_claim():
                 called = self._wait()
@@ -89,7 +91,10 @@ class SyncLane:
             result = self._turn(self.room.size)
             if result is not None and result.claims:
                 self._work(deque(result.claims))
+                self.housekeeping.after_work(self.slot.finished)
         self.slot.stopping = 1
+        if self.left_at_once:
+            return
         # A call this one took and did not follow is somebody else's now.
         self._ringer.ring("jobs")
         while self._unsettled() and not self._settled_at_last():
@@ -106,6 +111,14 @@ class SyncLane:
         self.stopping = True
         # An idle worker's wait goes on after a signal by itself.
         ring(self.bell.path)
+
+    @property
+    def left_at_once(self) -> bool:
+        """Whether nothing more may be written: maintenance settles and takes back what is left."""
+        return self.housekeeping.leave is Leave.AT_ONCE
+
+    def _ending(self) -> bool:
+        return self.stopping or self.stop.raised or self.housekeeping.leave is not Leave.NO
 
     def _unsettled(self) -> bool:
         return bool(self._finished or self._give_back)
@@ -150,13 +163,20 @@ class SyncLane:
             self._ringer.ring("feed-")
 
     def _work(self, claims: deque[Claim]) -> None:
+        # Here and not before the turn: nobody waits for its commit then.
+        self.housekeeping.between_batches()
         started = self.clock.monotonic()
         ran = 0
         batch = len(claims)
         while claims:
             self.slot.claimed = len(claims)
             claim = claims.popleft()
-            if self.stopping or self.stop.raised or not self._start(claim):
+            if (
+                self.stopping
+                or self.stop.raised
+                or self.housekeeping.leave
+                or not self._start(claim)
+            ):
                 self._give_back.append(claim.attempt_id)
                 continue
             self._finish(self.run_attempt(claim))
@@ -184,13 +204,21 @@ class SyncLane:
         fits = self._outbox.append(finished.encode())
         self.slot.finished += 1
         self.slot.token = 0
-        if not fits:
+        self.housekeeping.after_job(finished)
+        if fits:
+            return
+        if self.housekeeping.may_write():
             # Too large to survive our death on the scoreboard: settled before the next job.
             while self._turn(0) is None:
                 pass
+        else:
+            # Without any outcome the job would be run again, with the same end, for ever.
+            self._outbox.append(_result_lost(finished).encode())
 
     def _may_claim(self) -> bool:
         """A look without the gate; what it finds may be gone when the turn comes."""
+        # A look at files that were replaced would find nothing for ever.
+        self.database.check_files()
         due = next_due(self.database.connection)
         if due is not None and due <= self.clock.now():
             return True
@@ -205,6 +233,9 @@ class SyncLane:
             pause = min(pause, max(0.0, (due - self.clock.now()) / SECOND_US) + turn)
         if self.stopping:
             return False
+        self.housekeeping.between_batches()
+        if self._ending():
+            return False
         self.database.expect(synced=False)
         ready = self._sleeper.wait(pause)
         if self.lifeline in ready and not os.read(self.lifeline, 1):
@@ -215,3 +246,12 @@ class SyncLane:
 
     def _ring_maintenance(self) -> None:
         self._ringer.ring("maint-")
+
+
+def _result_lost(finished: FinishedAttempt) -> FinishedAttempt:
+    message = (
+        "the job left its worker unable to write (it closed descriptors that are not its own, or "
+        "became another user), and its outcome was too large to be handed over"
+    )
+    error = AttemptError("ResultLost", message, Outcome.FAILED)
+    return replace(finished, outcome=Outcome.FAILED, result=None, error=error)

@@ -53,6 +53,9 @@ class Fakes:
         os.write(descriptor, line.encode())
         os.close(descriptor)
 
+    def _notes(self, file: str) -> list[str]:
+        return (self.folder / file).read_text().splitlines()
+
     # --- prepare and maintenance ------------------------------------------------------------------
 
     def prepare(self) -> int:
@@ -107,6 +110,8 @@ class Fakes:
         self.note("workers", slot=seat.slot_index)
         if "worker_exit" in self.options:
             return int(self.options["worker_exit"])
+        if self.options.get("hangs") and len(self._notes("workers")) <= self.options["hangs"]:
+            _pause_for_ever()
         asked = _flag_on(signal.SIGTERM)
         board = Scoreboard.open(seat.board_path)
         slot = board.slots[seat.slot_index]
@@ -122,6 +127,11 @@ class Fakes:
         while not asked:
             time.sleep(_PAUSE)
         self.note("worker_stopped")
+        return 0
+
+    def _recycled(self, _seat: WorkerSeat, slot: Slot, asked: list[int]) -> int:
+        """Leaves by itself after a job."""
+        slot.finished += 1
         return 0
 
     def _stubborn(self, _seat: WorkerSeat, slot: Slot, _asked: list[int]) -> int:
@@ -211,6 +221,7 @@ def main(arguments: str) -> int:
             lease_seconds=options.get("lease", 15),
             drain_seconds=options.get("drain", 10),
             grace_seconds=options.get("grace", 5),
+            start_seconds=options.get("start", 120),
             prepare=fakes.prepare,
             maintenance=fakes.maintenance,
             worker=fakes.worker,

@@ -31,7 +31,8 @@ def test_defaults_are_the_contracts(tmp_path: Path) -> None:
     expected: dict[str, Any] = {
         "host": "127.0.0.1", "port": 8000, "processes": os.cpu_count(), "async_processes": 1,
         "concurrency": 100, "handlers": (), "lease_seconds": 15, "drain_seconds": 25,
-        "timeout_seconds": 3600, "grace_seconds": 5, "max_retries": 3, "max_crashes": 3,
+        "timeout_seconds": 3600, "grace_seconds": 5, "start_seconds": 120,
+        "recycle_jobs": 0, "recycle_rss_mb": 0, "max_retries": 3, "max_crashes": 3,
         "durability": "full", "max_pending": 1_000_000, "keep_done_days": 7,
         "keep_failed_days": 30, "keep_events": 1_000_000, "log_format": "auto",
         "log_level": "info", "token": None, "token_file": None, "allowed_hosts": (),

@@ -1,0 +1,34 @@
+"""Workers that do not get ready: importing the handlers hangs, or waits for something for ever.
+
+The worker is asked first where it is, which it answers in the log even from inside a C call, and
+killed a moment later. Its place is tried again; the others work on meanwhile.
+"""
+
+from __future__ import annotations
+
+from orpheus.clock import SECOND_NS
+from orpheus.ipc.process import SOFT_STOP
+from orpheus.ipc.scoreboard import STUCK
+from orpheus.log import get_logger
+from orpheus.pool.children import Child, Role
+
+_ANSWER = SECOND_NS // 4
+
+_log = get_logger("pool.lateness")
+
+
+def end_late_start(child: Child, now: int, limit: int) -> None:
+    """Do to a worker what the length of its start asks for now; `limit` in nanoseconds."""
+    if child.ready or child.role is not Role.WORKER or now - child.since < limit:
+        return
+    if child.late_since is None:
+        child.late_since = now
+        _log.error(
+            f"a worker is not ready after {limit / SECOND_NS:g} s: killing it; "
+            "importing the handlers hangs (where, it may print below), "
+            "or takes longer than ORPHEUS_START_SECONDS",
+            worker_pid=child.pid,
+        )
+        child.send(SOFT_STOP)
+    elif now - child.late_since >= _ANSWER:
+        child.kill(STUCK)
