@@ -22,6 +22,7 @@ from orpheus.ipc.process import close_in_forks
 from orpheus.ipc.scoreboard import Slot
 from orpheus.log import get_logger
 from orpheus.settings import Settings
+from orpheus.store.admission import CLAIM_FLOOR_BYTES, Disk
 from orpheus.store.claim import WorkerIdentity, has_claimable
 from orpheus.store.database import Database
 from orpheus.store.promote import next_due
@@ -66,6 +67,7 @@ class SyncLane:
     _finished: list[FinishedAttempt] = field(default_factory=list)
     _give_back: list[int] = field(default_factory=list)
     _outbox: Outbox = field(init=False)
+    _disk: Disk = field(init=False)
     _ringer: Ringer = field(init=False)
     _jobs_bell: Doorbell = field(init=False)
     _sleeper: Sleeper = field(init=False)
@@ -73,6 +75,7 @@ class SyncLane:
     def __post_init__(self) -> None:
         run_dir = self.settings.run_dir
         self._outbox = Outbox(self.slot, self.clock)
+        self._disk = Disk(self.settings, self.clock)
         self._ringer = Ringer(run_dir / "bells", self.clock)
         self._jobs_bell = Doorbell(jobs_bell(run_dir), shared=True)
         close_in_forks(self._jobs_bell.fileno())
@@ -83,12 +86,14 @@ class SyncLane:
         """Work until told to stop, or until a job left this process in doubt or worn out."""
         called = False
         while not self._ending():
+            # On a disk that is nearly full what is left is for the results of what runs.
+            may_claim = self._disk.free() >= CLAIM_FLOOR_BYTES
             # Who was woken for a job is the only one who was, and takes it without a look first.
-            if not called and not self._unsettled() and not self._may_claim():
+            if not self._unsettled() and not (may_claim and (called or self._may_claim())):
                 called = self._wait()
                 continue
             called = False
-            result = self._turn(self.room.size)
+            result = self._turn(self.room.size if may_claim else 0)
             if result is not None and result.claims:
                 self._work(deque(result.claims))
                 self.housekeeping.after_work(self.slot.finished)

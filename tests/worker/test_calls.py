@@ -11,6 +11,7 @@ import pytest
 from orpheus.domain.attempt import Claim, Outcome
 from orpheus.domain.outcome import AttemptError, FinishedAttempt
 from orpheus.ipc.doorbell import Doorbell, jobs_bell, ring, worker_bell
+from orpheus.store import admission
 from orpheus.worker.sync_lane import SyncLane
 from tests.support.pools import PoolBench, done, pool_bench
 from tests.support.system import System
@@ -60,6 +61,29 @@ def test_who_leaves_hands_a_call_on(bench: PoolBench, call: Doorbell) -> None:
     lane.request_stop()
     lane.run()
     assert call.drain()
+    lane.close()
+
+
+def test_nobody_claims_on_a_disk_that_is_nearly_full(
+    bench: PoolBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left of it is for the results of what runs."""
+    free = [admission.CLAIM_FLOOR_BYTES - 1]
+    monkeypatch.setattr(admission, "_free_bytes", lambda _: free[0])
+    lane = lane_of(bench)
+    bench.submit(1)
+    states: list[str] = []
+
+    def wait(_: float) -> list[int]:
+        states.append(bench.states()[1])
+        free[0] += 1
+        bench.clock.ahead += 1
+        lane.stopping = len(states) == 2
+        return []
+
+    monkeypatch.setattr(lane._sleeper, "wait", wait)
+    lane.run()
+    assert states == ["pending", "done"]
     lane.close()
 
 
