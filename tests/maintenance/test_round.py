@@ -1,0 +1,64 @@
+"""One round of maintenance: what it does without being told, whoever rings or not."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orpheus.ipc.doorbell import Doorbell, maintenance_bell
+from orpheus.maintenance.loop import Loop
+from orpheus.maintenance.output import Output
+from orpheus.maintenance.pool import Pool
+from tests.support.pools import PoolBench, done, pool_bench
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[PoolBench]:
+    with pool_bench(tmp_path) as bench:
+        yield bench
+
+
+@pytest.fixture
+def pool(bench: PoolBench) -> Pool:
+    return bench.pool()
+
+
+@pytest.fixture
+def maintenance(bench: PoolBench, pool: Pool) -> Iterator[Loop]:
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    bell = Doorbell(maintenance_bell(bench.settings.run_dir, pool.name))
+    yield Loop(pool, bell, Output(pool, reading), bench.lifeline)
+    bell.close()
+    os.close(reading)
+    os.close(writing)
+
+
+def test_results_that_wait_in_an_outbox_are_settled(
+    bench: PoolBench, pool: Pool, maintenance: Loop
+) -> None:
+    lane = bench.lane(pool, lambda claim: done(claim, bench))
+    (job,) = bench.submit(1)
+    result = lane._turn(1)
+    assert result is not None
+    lane._work(deque(result.claims))
+    # Its worker is busy with another job by now.
+    bench.clock.ahead += 0.03
+    maintenance._round()
+    assert bench.states() == {job: "done"}
+    lane.close()
+
+
+def test_jobs_that_fall_due_are_promoted_while_all_workers_are_busy(
+    bench: PoolBench, maintenance: Loop
+) -> None:
+    (job,) = bench.submit(1, delay=1_000_000)
+    maintenance._round()
+    assert bench.states() == {job: "scheduled"}
+    bench.clock.ahead += 1.1
+    maintenance._round()
+    assert bench.states() == {job: "pending"}
