@@ -19,7 +19,7 @@ class Outcome(StrEnum):
 
 
 class Claim(NamedTuple):
-    """One leased job in the hands of a worker. `timeout` is in microseconds.
+    """One leased job in the hands of a worker. `timeout` and `run_at` are in microseconds.
 
     A tuple, because hundreds are made at a time inside the gate, where a frozen dataclass takes
     five times as long.
@@ -35,3 +35,4 @@ class Claim(NamedTuple):
     timeout: int
     retries: int
     crashes: int
+    run_at: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,7 +16,8 @@ from orpheus.store.transaction import Transaction
 # The first jobs of each open queue and lane come straight from the index jobs_claim, so a paused
 # queue costs nothing however long it is. Only these few are then sorted across queues.
 _CANDIDATES = """
-SELECT j.id, j.attempt, j.type, j.queue, j.lane, j.payload, j.timeout, j.retries, j.crashes
+SELECT j.id, j.attempt, j.type, j.queue, j.lane, j.payload, j.timeout, j.retries, j.crashes,
+       j.run_at
 FROM queues AS q
 CROSS JOIN json_each(:lanes) AS l
 CROSS JOIN jobs AS j ON j.id IN (
@@ -27,6 +28,22 @@ CROSS JOIN jobs AS j ON j.id IN (
 WHERE q.paused = 0
 ORDER BY j.priority DESC, j.run_at, j.id
 LIMIT :room
+"""
+
+_LEASE_JOBS = """
+UPDATE jobs SET state = 'in_progress', attempt = attempt + 1, worker = ?, progress = NULL
+WHERE id IN (SELECT value FROM json_each(?)) AND state = 'pending'
+"""
+_INSERT = """
+INSERT INTO attempts (id, job_id, number, worker_id, worker, pid, boot_id, lease_expires,
+                      claimed_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+# First attempts all, most of the time: what they share is bound once. Ids follow the array's order.
+_INSERT_ALIKE = """
+INSERT INTO attempts (id, job_id, number, worker_id, worker, pid, boot_id, lease_expires,
+                      claimed_at)
+SELECT ?1 + key, value, ?2, ?3, ?4, ?5, ?6, ?7, ?8 FROM json_each(?9)
 """
 
 
@@ -59,12 +76,8 @@ def claim(tx: Transaction, worker: WorkerIdentity, room: int) -> tuple[list[Clai
     del rows[room:]
     first_id = tx.next_id("attempts")
     claims = [
-        Claim(
-            first_id + i, job, attempt + 1, type_, queue, lane, payload, timeout, retries, crashes
-        )
-        for i, (job, attempt, type_, queue, lane, payload, timeout, retries, crashes) in enumerate(
-            rows
-        )
+        Claim(attempt_id, job_id, attempt + 1, *rest)
+        for attempt_id, (job_id, attempt, *rest) in enumerate(rows, first_id)
     ]
     _write(tx, worker, claims)
     return claims, more
@@ -77,38 +90,37 @@ def has_claimable(connection: sqlite3.Connection, lanes: tuple[str, ...]) -> boo
 
 
 def _write(tx: Transaction, worker: WorkerIdentity, claims: Sequence[Claim]) -> None:
-    changed = tx.connection.executemany(
-        "UPDATE jobs SET state = 'in_progress', attempt = ?, worker = ?, progress = NULL"
-        " WHERE id = ? AND state = 'pending'",
-        [(claim.number, worker.name, claim.job_id) for claim in claims],
-    ).rowcount
+    job_ids = f"[{','.join([str(claim.job_id) for claim in claims])}]"
+    changed = tx.connection.execute(_LEASE_JOBS, (worker.name, job_ids)).rowcount
     if changed != len(claims):
         raise RuntimeError(f"claimed {changed} of {len(claims)} candidates inside one transaction")
-    expires = tx.monotonic + worker.lease
-    tx.connection.executemany(
-        "INSERT INTO attempts (id, job_id, number, worker_id, worker, pid, boot_id, lease_expires,"
-        " claimed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            (
-                claim.attempt_id,
-                claim.job_id,
-                claim.number,
-                worker.id,
-                worker.name,
-                worker.pid,
-                worker.boot_id,
-                expires,
-                tx.now,
-            )
-            for claim in claims
-        ],
-    )
+    alike: defaultdict[tuple[str, str, int], list[int]] = defaultdict(list)
     for claim in claims:
-        tx.events.state(
-            claim.job_id, claim.type, claim.queue, JobState.IN_PROGRESS, claim.number, "claimed"
+        alike[claim.queue, claim.type, claim.number].append(claim.job_id)
+    _insert_attempts(tx, worker, claims, job_ids, {number for _, _, number in alike})
+    for (queue, type_, number), ids in alike.items():
+        tx.events.alike(ids, type_, queue, JobState.IN_PROGRESS, number, "claimed")
+        tx.counters.move(queue, type_, JobState.PENDING, JobState.IN_PROGRESS, len(ids))
+
+
+def _insert_attempts(
+    tx: Transaction,
+    worker: WorkerIdentity,
+    claims: Sequence[Claim],
+    job_ids: str,
+    numbers: set[int],
+) -> None:
+    whose = (worker.id, worker.name, worker.pid, worker.boot_id, tx.monotonic + worker.lease)
+    if len(numbers) == 1:
+        (number,) = numbers
+        tx.connection.execute(
+            _INSERT_ALIKE, (claims[0].attempt_id, number, *whose, tx.now, job_ids)
         )
-    for (queue, type_), n in Counter((claim.queue, claim.type) for claim in claims).items():
-        tx.counters.move(queue, type_, JobState.PENDING, JobState.IN_PROGRESS, n)
+        return
+    tx.connection.executemany(
+        _INSERT,
+        [(claim.attempt_id, claim.job_id, claim.number, *whose, tx.now) for claim in claims],
+    )
 
 
 @cache

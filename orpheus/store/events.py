@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 from orpheus.domain.event import STATE_EVENTS
 from orpheus.domain.job import JobState
@@ -23,17 +24,52 @@ Row = tuple[
 _NAMES = {state: (str(event), state.value) for state, event in STATE_EVENTS.items()}
 
 
+_INSERT = """
+INSERT INTO events (at, event, job_id, type, queue, state, attempt, reason, data)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_INSERT_ALIKE = """
+INSERT INTO events (at, event, job_id, type, queue, state, attempt, reason)
+SELECT ?, ?, value, ?, ?, ?, ?, ? FROM json_each(?)
+"""
+# Fewer are written as quickly one by one.
+_ALIKE = 8
+
+
 class EventRows:
     """Gathers the events of one transaction, in order. `now` is in microseconds."""
 
-    __slots__ = ("_now", "_rows")
+    __slots__ = ("_count", "_now", "_parts", "_rows")
 
     def __init__(self, now: int) -> None:
         self._now = now
+        self._count = 0
         self._rows: list[Row] = []
+        self._parts: list[list[Row] | tuple[object, ...]] = [self._rows]
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return self._count + len(self._rows)
+
+    def alike(
+        self,
+        job_ids: Sequence[int],
+        type_: str,
+        queue: str,
+        state: JobState,
+        attempt: int,
+        reason: str,
+    ) -> None:
+        """Jobs that reached a state by the same attempt number: bound once for all of them."""
+        if len(job_ids) < _ALIKE:
+            for job_id in job_ids:
+                self.state(job_id, type_, queue, state, attempt, reason)
+            return
+        event, name = _NAMES[state]
+        ids = f"[{','.join(map(str, job_ids))}]"
+        self._parts.append((self._now, event, type_, queue, name, attempt, reason, ids))
+        self._count += len(job_ids) + len(self._rows)
+        self._rows = []
+        self._parts.append(self._rows)
 
     def state(
         self,
@@ -68,10 +104,8 @@ class EventRows:
         self._rows.append((self._now, event, None, None, queue, None, None, None, data))
 
     def flush(self, connection: sqlite3.Connection) -> None:
-        if self._rows:
-            connection.executemany(
-                "INSERT INTO events"
-                " (at, event, job_id, type, queue, state, attempt, reason, data)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                self._rows,
-            )
+        for part in self._parts:
+            if isinstance(part, tuple):
+                connection.execute(_INSERT_ALIKE, part)
+            elif part:
+                connection.executemany(_INSERT, part)

@@ -11,7 +11,8 @@ from random import Random
 
 from orpheus.domain.attempt import Outcome
 from orpheus.domain.outcome import AttemptError, FinishedAttempt
-from orpheus.store.settle import Batch, Settled, settle
+from orpheus.store.settle import Batch, settle
+from orpheus.store.settled import Settled
 from orpheus.store.transaction import Transaction
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from orpheus.clock import SECOND_US, to_rfc3339
-from orpheus.domain.attempt import Outcome
+from orpheus.clock import to_rfc3339
+from orpheus.domain.attempt import Claim, Outcome
 from orpheus.domain.job import FINAL, JobState
 from orpheus.domain.outcome import AttemptError, FinishedAttempt
 from orpheus.domain.settlement import Budgets, Decision, decide
+from orpheus.store.settle_plain import FINISH_JOB, Plain, settle_plain
+from orpheus.store.settled import Settled, Times, record
 from orpheus.store.transaction import Transaction
 
 _OPEN = """
@@ -28,13 +31,6 @@ UPDATE attempts SET outcome = ?, started_at = ?, finished_at = ?, error = ?, exi
 WHERE id = ? AND outcome IS NULL
 """
 
-# Most jobs. The same as _MOVE_JOB for this outcome, in two thirds of the time.
-_FINISH_JOB = """
-UPDATE jobs SET state = 'done', result = ?, error = NULL,
-       started_at = coalesce(?, started_at), finished_at = ?
-WHERE id = ? AND state = 'in_progress'
-"""
-
 _MOVE_JOB = """
 UPDATE jobs SET state = ?, result = ?, error = ?, retries = ?, crashes = ?,
        run_at = coalesce(?, run_at), started_at = coalesce(?, started_at), finished_at = ?,
@@ -45,53 +41,53 @@ WHERE id = ? AND state = 'in_progress'
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Finished attempts with their JSON made, which must not happen inside the gate."""
+    """Finished attempts with what is written of them made, which must not happen in the gate."""
 
     finished: dict[int, FinishedAttempt]
     errors: dict[int, str]
     event_errors: dict[int, str]
     ids: str
+    plain: Plain | None = None
 
     @classmethod
-    def of(cls, finished: Sequence[FinishedAttempt]) -> Batch:
+    def of(
+        cls, finished: Sequence[FinishedAttempt], claims: Mapping[int, Claim] | None = None
+    ) -> Batch:
+        """`claims`, by attempt id, are known to the worker whose attempts these are."""
         if not finished:
             return _NOTHING
+        plain = None if claims is None else Plain.of(finished, claims)
         by_id = {one.attempt_id: one for one in finished}
         return cls(
             by_id,
             {one.attempt_id: one.error.to_json() for one in finished if one.error},
             {one.attempt_id: _event_error(one.error) for one in finished if one.error},
             json.dumps(list(by_id)),
+            plain,
         )
 
 
 _NOTHING = Batch({}, {}, {}, "[]")
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What a settlement did: attempts whose lease was lost, jobs moved, those that wait again."""
-
-    lost: tuple[int, ...] = ()
-    moved: int = 0
-    pending: int = 0
-    scheduled: int = 0
-
-
 def settle(tx: Transaction, batch: Batch, rng: Random) -> Settled:
     """Close the attempts that are still open and move their jobs.
 
     An attempt that is no longer open is reported as lost unless it was closed with this very
-    outcome (its outbox entry was settled by maintenance). Nothing is written for it.
+    outcome (its outbox entry was settled by maintenance). Nothing is written for it. Raises
+    NotAllOpen where a batch is plain and they are not.
     """
     if not batch.finished:
         return Settled()
+    if batch.plain is not None:
+        return settle_plain(tx, batch.plain)
     rows = tx.connection.execute(_OPEN, (batch.ids,)).fetchall()
     attempts = []
     done = []
     others = []
     pending = scheduled = 0
-    groups: dict[_Group, _Times] = {}
+    groups: dict[_Group, Times] = {}
+    done_alike: defaultdict[tuple[str, str, int], list[int]] = defaultdict(list)
     for id_, job_id, number, marked_at, type_, queue, run_at, *budgets in rows:
         finished = batch.finished[id_]
         started_at = finished.started_at if finished.started_at is not None else marked_at
@@ -103,7 +99,7 @@ def settle(tx: Transaction, batch: Batch, rng: Random) -> Settled:
             # What `decide` answers whatever the budgets are.
             done.append((finished.result, started_at, finished.finished_at, job_id))
             state = JobState.DONE
-            tx.events.state(job_id, type_, queue, state, number, "done")
+            done_alike[queue, type_, number].append(job_id)
         else:
             decision = decide(finished.outcome, Budgets(*budgets), rng)
             state = decision.state
@@ -115,14 +111,16 @@ def settle(tx: Transaction, batch: Batch, rng: Random) -> Settled:
         group = (queue, type_, finished.outcome, state)
         times = groups.get(group)
         if times is None:
-            times = groups[group] = _Times()
+            times = groups[group] = Times()
         times.add(run_at, started_at, finished.finished_at)
     closed = _write(tx, _CLOSE_ATTEMPT, attempts)
-    moved = _write(tx, _FINISH_JOB, done) + _write(tx, _MOVE_JOB, others)
+    moved = _write(tx, FINISH_JOB, done) + _write(tx, _MOVE_JOB, others)
     if closed != len(rows) or moved != len(rows):
         raise RuntimeError(f"settled {closed} attempts and {moved} jobs of {len(rows)}")
-    for group, times in groups.items():
-        _record(tx, group, times)
+    for (queue, type_, number), ids in done_alike.items():
+        tx.events.alike(ids, type_, queue, JobState.DONE, number, "done")
+    for (queue, type_, outcome, ended), times in groups.items():
+        record(tx, queue, type_, outcome, ended, times.observed())
     return Settled(_lost(tx, batch, {row[0] for row in rows}), moved, pending, scheduled)
 
 
@@ -132,25 +130,6 @@ def _write(tx: Transaction, statement: str, rows: Sequence[tuple[object, ...]]) 
 
 
 _Group = tuple[str, str, Outcome, JobState]
-
-
-class _Times:
-    """How long the attempts of one group waited and ran, in seconds."""
-
-    __slots__ = ("count", "ran", "waited")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.waited: list[float] = []
-        self.ran: list[float] = []
-
-    def add(self, run_at: int, started_at: int | None, finished_at: int) -> None:
-        """One attempt; one that never started has no times."""
-        self.count += 1
-        if started_at is not None:
-            # A wall clock that was set back must not make a negative duration.
-            self.waited.append(max(0.0, (started_at - run_at) / SECOND_US))
-            self.ran.append(max(0.0, (finished_at - started_at) / SECOND_US))
 
 
 def _job_row(
@@ -174,19 +153,6 @@ def _job_row(
         final,
         job_id,
     )
-
-
-def _record(tx: Transaction, group: _Group, times: _Times) -> None:
-    queue, type_, outcome, state = group
-    tx.counters.move(queue, type_, JobState.IN_PROGRESS, state, times.count)
-    totals = tx.totals
-    totals.add("attempts", queue, type_, outcome, times.count)
-    if state in FINAL:
-        totals.add("jobs_finished", queue, type_, state, times.count)
-        tx.activity.add(state, times.count)
-    if times.ran:
-        totals.observe("wait_seconds", queue, type_, times.waited)
-        totals.observe("run_seconds", queue, type_, times.ran)
 
 
 def _lost(tx: Transaction, batch: Batch, settled: set[int]) -> tuple[int, ...]:

@@ -10,6 +10,17 @@ from orpheus.clock import SECOND_US
 from orpheus.domain.histogram import bucket_label
 
 
+class Observations:
+    """Durations in seconds, counted by bucket."""
+
+    __slots__ = ("count", "labels", "sum")
+
+    def __init__(self, seconds: Sequence[float]) -> None:
+        self.labels = Counter(map(bucket_label, seconds))
+        self.sum = sum(seconds)
+        self.count = len(seconds)
+
+
 class TotalDeltas:
     """Gathers what one transaction adds to the totals."""
 
@@ -23,14 +34,14 @@ class TotalDeltas:
     ) -> None:
         self._deltas[name, queue, type_, label] += value
 
-    def observe(self, name: str, queue: str, type_: str, seconds: Sequence[float]) -> None:
+    def observe(self, name: str, queue: str, type_: str, seen: Observations) -> None:
         """Observations of the histogram `name` (`wait_seconds`, `run_seconds`)."""
         deltas = self._deltas
         bucket = f"{name}_bucket"
-        for label, count in Counter(map(bucket_label, seconds)).items():
+        for label, count in seen.labels.items():
             deltas[bucket, queue, type_, label] += count
-        deltas[f"{name}_sum", queue, type_, ""] += sum(seconds)
-        deltas[f"{name}_count", queue, type_, ""] += len(seconds)
+        deltas[f"{name}_sum", queue, type_, ""] += seen.sum
+        deltas[f"{name}_count", queue, type_, ""] += seen.count
 
     def flush(self, connection: sqlite3.Connection) -> None:
         if self._deltas:

@@ -13,7 +13,8 @@ from orpheus.domain.attempt import Claim
 from orpheus.store.claim import WorkerIdentity, claim
 from orpheus.store.promote import promote
 from orpheus.store.release import release
-from orpheus.store.settle import Batch, Settled, settle
+from orpheus.store.settle import Batch, settle
+from orpheus.store.settled import Settled
 from orpheus.store.transaction import Transaction
 
 

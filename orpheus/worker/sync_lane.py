@@ -27,6 +27,7 @@ from orpheus.store.claim import WorkerIdentity, has_claimable
 from orpheus.store.database import Database
 from orpheus.store.promote import next_due
 from orpheus.store.settle import Batch
+from orpheus.store.settle_plain import NotAllOpen
 from orpheus.store.turn import Turn, turn
 from orpheus.worker.hygiene import Housekeeping, Leave
 from orpheus.worker.room import Room
@@ -65,6 +66,7 @@ class SyncLane:
     housekeeping: Housekeeping = field(default_factory=Housekeeping)
     stopping: bool = False
     _finished: list[FinishedAttempt] = field(default_factory=list)
+    _started: dict[int, Claim] = field(default_factory=dict)
     _give_back: list[int] = field(default_factory=list)
     _outbox: Outbox = field(init=False)
     _disk: Disk = field(init=False)
@@ -134,11 +136,14 @@ class SyncLane:
 
     def _turn(self, room: int) -> Turn | None:
         """One turn; None where the store could not be written and everything is kept."""
-        batch = Batch.of(self._finished)
+        batch = Batch.of(self._finished, self._started)
         try:
-            # A turn that only claims need not survive a power cut: its claimant does not either.
-            with self.database.write(synced=bool(self._finished)) as tx:
-                result = turn(tx, self.worker, batch, self._give_back, room, self.rng)
+            try:
+                result = self._write(batch, room)
+            except NotAllOpen:
+                # Maintenance settled some of them while another job was slow: each is looked up.
+                batch = Batch.of(self._finished)
+                result = self._write(batch, room)
         except StoreBusy as error:
             _log.warning("cannot settle now; results are kept", error=str(error))
             self._sleeper.wait(_RETRY_SECONDS)
@@ -147,6 +152,7 @@ class SyncLane:
         for attempt_id in result.settled.lost:
             _log.warning("lease lost: the result was dropped", attempt_id=attempt_id)
         self._finished.clear()
+        self._started.clear()
         self._outbox.clear()
         if self._give_back:
             self._give_back.clear()
@@ -156,6 +162,11 @@ class SyncLane:
         if batch.finished:
             self.database.log.tend()
         return result
+
+    def _write(self, batch: Batch, room: int) -> Turn:
+        # A turn that only claims need not survive a power cut: its claimant does not either.
+        with self.database.write(synced=bool(batch.finished)) as tx:
+            return turn(tx, self.worker, batch, self._give_back, room, self.rng)
 
     def _ring(self, result: Turn, batch: Batch) -> None:
         if result.more:
@@ -202,6 +213,7 @@ class SyncLane:
         if revoke_from and claim.attempt_id >= revoke_from:
             self.slot.token = 0
             return False
+        self._started[claim.attempt_id] = claim
         return True
 
     def _finish(self, finished: FinishedAttempt) -> None:

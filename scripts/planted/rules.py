@@ -105,7 +105,7 @@ BUGS = (
         "law 6",
         "A result may be lost in a power cut although it was seen.",
         "orpheus/worker/sync_lane.py",
-        "self.database.write(synced=bool(self._finished))",
+        "self.database.write(synced=bool(batch.finished))",
         "self.database.write(synced=False)",
         "tests/worker/test_syncing.py -k settlement",
     ),

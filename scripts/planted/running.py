@@ -22,6 +22,7 @@ BUGS = (
         if revoke_from and claim.attempt_id >= revoke_from:
             self.slot.token = 0
             return False
+        self._started[claim.attempt_id] = claim
         return True
 
     def _finish(self, finished: FinishedAttempt) -> None:
@@ -36,6 +37,7 @@ BUGS = (
         if revoke_from and claim.attempt_id >= revoke_from:
             self.slot.token = 0
             return False
+        self._started[claim.attempt_id] = claim
         return True
 
     def _finish(self, finished: FinishedAttempt) -> None:
@@ -122,8 +124,8 @@ BUGS = (
         "protocol C",
         "The outbox is emptied before the transaction that settles what is in it.",
         "orpheus/worker/sync_lane.py",
-        "        batch = Batch.of(self._finished)\n        try:\n",
-        "        batch = Batch.of(self._finished)\n        self._outbox.clear()\n        try:\n",
+        "        batch = Batch.of(self._finished, self._started)\n",
+        "        batch = Batch.of(self._finished, self._started)\n        self._outbox.clear()\n",
         "tests/worker/test_hints.py -k outbox",
     ),
     Bug(

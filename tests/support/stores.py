@@ -25,7 +25,8 @@ from orpheus.store.database import Database
 from orpheus.store.migrate import migrate
 from orpheus.store.reclaim import Death, reclaim
 from orpheus.store.release import release
-from orpheus.store.settle import Batch, Settled, settle
+from orpheus.store.settle import Batch, settle
+from orpheus.store.settled import Settled
 from orpheus.store.submit import Submitted, submit
 from orpheus.store.transaction import Transaction
 from tests.support.clock import FakeClock

@@ -114,6 +114,7 @@ class Attempt:
             timeout=round(timeout * 1e6),
             retries=0,
             crashes=0,
+            run_at=0,
         )
         supply = ContextSupply(self.slot, self.soft_stop, self.sink)
         return execute(claim, job_type, supply, self.clock)
