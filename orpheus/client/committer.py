@@ -159,8 +159,10 @@ class Committer:
         # The user's signals are for the user's threads.
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         failure: BaseException | None = None
+        opened = False
         try:
             with self._database() as database:
+                opened = True
                 ringer = Ringer(self._settings.run_dir / "bells", self._clock)
                 try:
                     while self._wait():
@@ -178,7 +180,9 @@ class Committer:
             _refuse(kept, failure)
         # Whoever puts an order from here on starts another thread; what came before is answered.
         self._ended = True
-        if failure is not None:
+        # What came after the order that failed gets a thread that opens the file again; only a file
+        # that cannot be opened, or a client that is closed, is an end for all.
+        if failure is not None and (self.closed or not opened):
             self._refuse_all(failure)
         elif not self._pausing and not self._orders.empty():
             self._start()

@@ -160,7 +160,8 @@ class Database:
             raise RuntimeError("a database connection was carried across a fork")
         self._set_synced(synced)
         with self.gate.transaction(self.connection, timeout):
-            self.check_files()
+            if synced:
+                self.check_files()
             transaction = Transaction(self.connection, self._clock.now(), self._clock.monotonic())
             yield transaction
             self._add_figures(transaction)
@@ -183,9 +184,13 @@ class Database:
         self._set_synced(synced)
 
     def sync(self) -> None:
-        """Make every commit so far survive a power cut; nothing where durability is normal."""
+        """Make every commit so far survive what may come, before anybody is told of it.
+
+        A power cut, where durability is full; in any case the removal of the files.
+        """
         if self._full:
             self.log.sync()
+        self.check_files()
 
     @contextmanager
     def large(self) -> Iterator[None]:

@@ -56,6 +56,7 @@ class WriteAheadLog:
         self._look_after = 0
         self._try_after = 0
         self._copied = 0
+        self._salt = b""
 
     def sync(self) -> None:
         """Make every commit so far survive a power cut, outside the gate; raises StoreFailed.
@@ -70,22 +71,13 @@ class WriteAheadLog:
 
     def used(self) -> int:
         """Bytes written since the log began anew; 0 where there is none."""
-        try:
-            log = self._open()
-            header = os.pread(log, _HEADER_SIZE, 0)
-            if len(header) < _HEADER_SIZE:
-                return 0
-            salt = header[_HEADER_SALT]
-            frame: int = _PAGE_SIZE.unpack_from(header)[0] + _FRAME_HEADER_SIZE
-            # Pages are written one after the other, each with the salt of its time.
-            low, high = 0, (os.fstat(log).st_size - _HEADER_SIZE) // frame
-            while low < high:
-                middle = (low + high) // 2
-                at = _HEADER_SIZE + middle * frame + _FRAME_SALT_AT
-                low, high = (middle + 1, high) if os.pread(log, 8, at) == salt else (low, middle)
-            return low * frame
-        except OSError:
-            return 0
+        # Pages are written one after the other, each with the salt of its time.
+        page = self._page_size()
+        low, high = 0, os.stat(self._path).st_size // page if page else 0
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (middle + 1, high) if self._reaches(middle, page) else (low, middle)
+        return low * page
 
     def tend(self, timeout: float | None = None) -> None:
         """Copy the log back when it has grown; call it after writing, outside the gate.
@@ -97,10 +89,13 @@ class WriteAheadLog:
         if now < self._look_after:
             return
         self._look_after = now + _LOOK_EACH_NS
-        used = self.used()
-        if used < _CHECKPOINT_AT:
+        # Two short reads in most cases: each gives up the interpreter to the threads of a user.
+        page = self._page_size()
+        if not page or not self._reaches(_CHECKPOINT_AT // page, page):
             self._copied = 0
-        elif used >= _EMPTY_AT and now >= self._try_after:
+            return
+        used = self.used()
+        if used >= _EMPTY_AT and now >= self._try_after:
             if not self._empty(timeout):
                 self._try_after = now + _TRY_AGAIN_NS
         elif used >= self._copied + _CHECKPOINT_AGAIN:
@@ -114,6 +109,20 @@ class WriteAheadLog:
             keep_in_forks(self._descriptor)
             os.close(self._descriptor)
             self._descriptor = -1
+
+    def _page_size(self) -> int:
+        """Of a page in the log, with its header; 0 where the log has not begun."""
+        header = os.pread(self._open(), _HEADER_SIZE, 0)
+        if len(header) < _HEADER_SIZE:
+            return 0
+        self._salt = header[_HEADER_SALT]
+        size: int = _PAGE_SIZE.unpack_from(header)[0]
+        return size + _FRAME_HEADER_SIZE
+
+    def _reaches(self, number: int, page: int) -> bool:
+        """Whether the page with this number has been written since the log began anew."""
+        at = _HEADER_SIZE + number * page + _FRAME_SALT_AT
+        return os.pread(self._open(), len(self._salt), at) == self._salt
 
     def _empty(self, timeout: float | None) -> bool:
         """Copy all of it and truncate it; False where a reader stayed too long."""

@@ -39,7 +39,7 @@ from orpheus.store.transaction import Transaction
 
 GATE_TIMEOUT = 2.0
 PROBE_TIMEOUT = 1.0
-# Bounds the hold of the gate: one group is written while the next one gathers.
+# Bounds the hold of the gate: one group is written while the next one gathers (ADR 0019).
 _MAX_GROUP = 256
 _MAX_GROUP_BYTES = 16 * 1024 * 1024 + 65536
 _LARGE = 2 * 1024 * 1024
