@@ -104,7 +104,7 @@ BUGS = (
         "ADR 0017",
         "Readers that overlap keep the log growing.",
         "orpheus/store/wal.py",
-        "        elif used >= _EMPTY_AT and now >= self._try_after:\n",
+        "        if used >= _EMPTY_AT and now >= self._try_after:\n",
         "        elif used < 0:\n",
         f"{_WAL} -k one_reader_after",
     ),
