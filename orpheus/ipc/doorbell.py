@@ -75,8 +75,11 @@ class Doorbell:
 
     def close(self) -> None:
         """Stop listening and remove the pipe."""
+        if self._descriptor < 0:
+            return
         keep_in_forks(self._descriptor)
         os.close(self._descriptor)
+        self._descriptor = -1
         if not self._shared:
             self.path.unlink(missing_ok=True)
 
@@ -110,6 +113,7 @@ class Sleeper:
         if self._epoll is not None:
             keep_in_forks(self._epoll.fileno())
             self._epoll.close()
+            self._epoll = None
 
 
 class Ringer:

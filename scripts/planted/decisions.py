@@ -105,7 +105,7 @@ BUGS = (
         "Readers that overlap keep the log growing.",
         "orpheus/store/wal.py",
         "        if used >= _EMPTY_AT and now >= self._try_after:\n",
-        "        elif used < 0:\n",
+        "        if used < 0:\n",
         f"{_WAL} -k one_reader_after",
     ),
     Bug(

@@ -99,6 +99,7 @@ class PoolBench:
             run_attempt,
             Random(1),
         )
+        self._open.append(lane.close)
         lane.room.size = room
         return lane
 

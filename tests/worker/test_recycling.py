@@ -10,6 +10,7 @@ from random import Random
 import pytest
 
 from orpheus.clock import SystemClock
+from orpheus.worker.descriptors import open_descriptors
 from orpheus.worker.recycling import Recycling
 from tests.support.system import System
 from tests.support.waiting import eventually
@@ -36,14 +37,15 @@ def test_a_limit_below_what_a_new_worker_needs_is_ignored() -> None:
 
 def test_files_that_jobs_leave_open_count_too(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held = len(open_descriptors())
     recycling = Recycling(0, 0, SystemClock(), Random())
     assert recycling.due(1) is None
     files = []
-    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (held + 200, hard))
     try:
         recycling._next_look = 0
         assert recycling.due(1) is None
-        files = [(tmp_path / "file").open("w") for _ in range(150)]
+        files = [(tmp_path / "file").open("w") for _ in range(110)]
         recycling._next_look = 0
         assert "open files" in str(recycling.due(1))
     finally:
