@@ -57,7 +57,15 @@ def test_the_readme_promises_in_the_exact_words(project_root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "docs/states.md", "docs/backup.md", "CHANGELOG.md", "supervisord.conf"]
+    "name",
+    [
+        "README.md",
+        "docs/states.md",
+        "docs/backup.md",
+        "docs/guarantees.md",
+        "CHANGELOG.md",
+        "supervisord.conf",
+    ],
 )
 def test_every_file_a_document_names_exists(project_root: Path, name: str) -> None:
     text = read(project_root, name)
