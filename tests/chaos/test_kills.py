@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -33,8 +34,18 @@ def system_for_chaos(folder: Path, **environment: str) -> System:
     return system
 
 
-def submit(system: System, first: int, jobs: int, trace: Path, rng: Random) -> dict[int, str]:
-    """Submit jobs in batches, under keys, until acknowledged; ids to right results."""
+def submit(
+    system: System,
+    first: int,
+    jobs: int,
+    trace: Path,
+    rng: Random,
+    tend: Callable[[], object] = lambda: None,
+) -> dict[int, str]:
+    """Submit jobs in batches, under keys, until acknowledged; ids to right results.
+
+    `tend` starts again what ended meanwhile, as supervisord would.
+    """
     acknowledged: dict[int, str] = {}
     for start in range(first, first + jobs, 100):
         numbers = range(start, min(start + 100, first + jobs))
@@ -43,14 +54,16 @@ def submit(system: System, first: int, jobs: int, trace: Path, rng: Random) -> d
             for n in numbers
         ]
         batch = [{"type": "double", "payload": payload} for payload in payloads]
-        items = _until_answered(system, batch, key=f"batch-{start}")
+        items = _until_answered(system, batch, f"batch-{start}", tend)
         acknowledged.update(
             {item["id"]: str(2 * n) for item, n in zip(items, numbers, strict=True)}
         )
     return acknowledged
 
 
-def _until_answered(system: System, batch: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
+def _until_answered(
+    system: System, batch: list[dict[str, Any]], key: str, tend: Callable[[], object]
+) -> list[dict[str, Any]]:
     deadline = time.monotonic() + 60
     while True:
         try:
@@ -61,6 +74,7 @@ def _until_answered(system: System, batch: list[dict[str, Any]], key: str) -> li
                 raise
             if time.monotonic() > deadline:
                 raise
+            tend()
             time.sleep(0.05)
 
 
@@ -118,7 +132,7 @@ def _second_half(
             break
         except (ServerUnreachable, OrpheusHTTPError):
             time.sleep(0.05)
-    return submit(system, jobs // 2, jobs - jobs // 2, trace, rng)
+    return submit(system, jobs // 2, jobs - jobs // 2, trace, rng, chaos.tend)
 
 
 @pytest.mark.timeout(180)
