@@ -19,7 +19,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from orpheus.ipc.scoreboard import ALIVE, Scoreboard
+from orpheus.ipc.scoreboard import ALIVE, DEAD, FREE, Scoreboard
 from tests.support.system import System
 
 
@@ -32,6 +32,8 @@ class Processes:
     master: int | None = None
     maintenance: int | None = None
     workers: list[int] = field(default_factory=list)
+    # Forked and not yet at work; they die with their master all the same.
+    starting: list[int] = field(default_factory=list)
 
     def everyone(self) -> list[int]:
         pids = [self.api, self.writer, self.master, self.maintenance, *self.workers]
@@ -70,12 +72,18 @@ class Chaos:
             with _board(path) as board:
                 found.maintenance = board.maintenance_pid or None
                 found.workers = [slot.pid for slot in board.slots if slot.state == ALIVE]
+                found.starting = [
+                    slot.pid
+                    for slot in board.slots
+                    if slot.pid and slot.state not in (ALIVE, DEAD, FREE)
+                ]
         return found
 
     def strike(self, what: str) -> bool:
         """Kill or stop by name, such as "kill worker" or "stop writer"; False if it is not there.
 
-        A master's death is its workers' too, so they are on record with it.
+            A master's death is its workers' too, also of one that only starts and may have a job by the
+        time it hears of it; so they are on record with it.
         """
         act, target = what.split(" ", 1)
         found = self.look()
@@ -89,8 +97,8 @@ class Chaos:
         if not pids:
             return False
         victims = list(pids)
-        if target == "master":
-            victims += found.workers
+        if target in ("master", "everything"):
+            victims += [*found.workers, *found.starting]
         self.kills.append(Kill(what, victims, time.time()))
         number = signal.SIGKILL if act == "kill" else signal.SIGSTOP
         for pid in pids:
