@@ -82,8 +82,8 @@ class Chaos:
     def strike(self, what: str) -> bool:
         """Kill or stop by name, such as "kill worker" or "stop writer"; False if it is not there.
 
-            A master's death is its workers' too, also of one that only starts and may have a job by the
-        time it hears of it; so they are on record with it.
+        A master's death is its workers' too, also of one that only starts and may have a job by
+        the time it hears of it; so they are on record with it.
         """
         act, target = what.split(" ", 1)
         found = self.look()
