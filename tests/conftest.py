@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.support.pools import PoolBench, pool_bench
 
 pytest_plugins = ["tests.support.ci_guard", "tests.support.halves"]
 
@@ -33,6 +36,13 @@ def _no_ambient_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[PoolBench]:
+    """A data folder with pools to act on, without processes."""
+    with pool_bench(tmp_path) as bench:
+        yield bench
 
 
 @pytest.fixture(scope="session")

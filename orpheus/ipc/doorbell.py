@@ -191,8 +191,8 @@ def ring(path: Path) -> None:
         os.close(descriptor)
 
 
-def ring_all(directory: Path, prefix: str | tuple[str, ...] = "") -> None:
-    """Ring every bell in `directory` whose name starts with `prefix`, or one of several."""
+def ring_all(directory: Path, prefix: str = "") -> None:
+    """Ring every bell in `directory` whose name starts with `prefix`."""
     try:
         names = [name for name in os.listdir(directory) if name.startswith(prefix)]
     except OSError:

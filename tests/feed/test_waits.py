@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
@@ -21,12 +21,6 @@ pytestmark = pytest.mark.anyio
 def store(tmp_path: Path) -> Iterator[Store]:
     with open_store(tmp_path, unsynced=True) as store:
         yield store
-
-
-@pytest.fixture
-async def reads(store: Store) -> AsyncIterator[Reads]:
-    async with Reads(store.settings.database_path, store.clock) as reads:
-        yield reads
 
 
 async def test_who_comes_late_does_not_wait(

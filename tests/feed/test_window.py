@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
@@ -27,12 +27,6 @@ pytestmark = pytest.mark.anyio
 def store(tmp_path: Path) -> Iterator[Store]:
     with open_store(tmp_path, unsynced=True) as store:
         yield store
-
-
-@pytest.fixture
-async def reads(store: Store) -> AsyncIterator[Reads]:
-    async with Reads(store.settings.database_path, store.clock) as reads:
-        yield reads
 
 
 async def test_readers_at_any_pace_see_every_event(

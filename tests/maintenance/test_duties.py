@@ -5,10 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections import deque
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from orpheus.clock import SECOND_NS
 from orpheus.domain.attempt import Claim
@@ -18,13 +14,7 @@ from orpheus.maintenance.output import Output
 from orpheus.maintenance.renewals import Renewals
 from orpheus.maintenance.retention import Retention
 from orpheus.store import control
-from tests.support.pools import PoolBench, begin, done, pool_bench
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[PoolBench]:
-    with pool_bench(tmp_path) as bench:
-        yield bench
+from tests.support.pools import PoolBench, begin, done
 
 
 def test_renewing_extends_every_open_lease_of_the_living(bench: PoolBench) -> None:

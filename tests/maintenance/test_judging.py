@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -14,13 +12,7 @@ from orpheus.maintenance import loop
 from orpheus.maintenance.loop import Loop
 from orpheus.maintenance.output import Output
 from orpheus.maintenance.renewals import Renewals
-from tests.support.pools import PoolBench, done, pool_bench
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[PoolBench]:
-    with pool_bench(tmp_path) as bench:
-        yield bench
+from tests.support.pools import PoolBench, done
 
 
 def test_leases_of_the_dead_are_not_extended(bench: PoolBench) -> None:

@@ -7,8 +7,6 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -23,14 +21,8 @@ from orpheus.maintenance.recovery import (
     settle_previous_runs,
 )
 from orpheus.worker.sync_lane import SyncLane
-from tests.support.pools import PoolBench, begin, done, pool_bench
+from tests.support.pools import PoolBench, begin, done
 from tests.support.waiting import eventually
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[PoolBench]:
-    with pool_bench(tmp_path) as bench:
-        yield bench
 
 
 class WorkerDied(BaseException):

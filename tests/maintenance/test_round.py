@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,13 +12,7 @@ from orpheus.ipc.doorbell import Doorbell, maintenance_bell
 from orpheus.maintenance.loop import Loop
 from orpheus.maintenance.output import Output
 from orpheus.maintenance.pool import Pool
-from tests.support.pools import PoolBench, done, pool_bench
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[PoolBench]:
-    with pool_bench(tmp_path) as bench:
-        yield bench
+from tests.support.pools import PoolBench, done
 
 
 @pytest.fixture

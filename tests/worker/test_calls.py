@@ -13,14 +13,8 @@ from orpheus.domain.outcome import AttemptError, FinishedAttempt
 from orpheus.ipc.doorbell import Doorbell, jobs_bell, ring, worker_bell
 from orpheus.store import admission
 from orpheus.worker.sync_lane import SyncLane
-from tests.support.pools import PoolBench, done, pool_bench
+from tests.support.pools import PoolBench, done
 from tests.support.system import System
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[PoolBench]:
-    with pool_bench(tmp_path) as bench:
-        yield bench
 
 
 @pytest.fixture

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,13 +15,7 @@ from orpheus.maintenance.give_back import GiveBack
 from orpheus.maintenance.pool import Pool
 from orpheus.store.release import release
 from orpheus.worker.sync_lane import SyncLane
-from tests.support.pools import PoolBench, begin, done, pool_bench
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[PoolBench]:
-    with pool_bench(tmp_path) as bench:
-        yield bench
+from tests.support.pools import PoolBench, begin, done
 
 
 class Interposed:

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
-
-import pytest
 
 from orpheus.domain.attempt import Claim
 from orpheus.domain.outcome import FinishedAttempt
 from orpheus.ipc.scoreboard import Slot
 from orpheus.maintenance.give_back import GiveBack
-from tests.support.pools import PoolBench, begin, done, pool_bench
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[PoolBench]:
-    with pool_bench(tmp_path) as bench:
-        yield bench
+from tests.support.pools import PoolBench, begin, done
 
 
 class ReadThenActed:

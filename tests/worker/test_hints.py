@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from orpheus.errors import StoreBusy
 from orpheus.store.database import Database
 from orpheus.worker.sync_lane import SyncLane
-from tests.support.pools import PoolBench, done, pool_bench
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[PoolBench]:
-    with pool_bench(tmp_path) as bench:
-        yield bench
+from tests.support.pools import PoolBench, done
 
 
 def lane_of(bench: PoolBench) -> SyncLane:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import signal
 from collections import deque
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -15,13 +13,7 @@ from orpheus.ipc.scoreboard import DEAD, FREE, OUTBOX_SIZE
 from orpheus.maintenance.outboxes import Outboxes
 from orpheus.maintenance.recovery import settle_dead_slots
 from orpheus.worker.sync_lane import SyncLane
-from tests.support.pools import PoolBench, begin, done, pool_bench
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[PoolBench]:
-    with pool_bench(tmp_path) as bench:
-        yield bench
+from tests.support.pools import PoolBench, begin, done
 
 
 class WorkerDied(BaseException):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,6 @@ from orpheus.store.transaction import Transaction
 from tests.support.pools import PoolBench, done, pool_bench
 
 NORMAL, FULL = 1, 2
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[PoolBench]:
-    with pool_bench(tmp_path) as bench:
-        yield bench
 
 
 @pytest.fixture
