@@ -22,7 +22,8 @@ WHERE id = :job AND state = 'in_progress'
 
 
 _WAITING = """
-SELECT id FROM attempts WHERE worker_id = ? AND outcome IS NULL AND id > ? ORDER BY id
+SELECT id FROM attempts INDEXED BY attempts_one_open
+WHERE worker_id = ? AND outcome IS NULL AND id > ? ORDER BY id
 """
 
 

@@ -50,7 +50,6 @@ SHORT_INDEXES = {
     "workers_live",
     "jobs_cancel_requested",
     "attempts_one_open",
-    "attempts_open_of_worker",
 }
 
 

@@ -120,7 +120,6 @@ CREATE TABLE attempts (
 ) STRICT;
 
 CREATE UNIQUE INDEX attempts_one_open ON attempts (job_id) WHERE outcome IS NULL;
-CREATE INDEX attempts_open_of_worker ON attempts (worker_id, id) WHERE outcome IS NULL;
 
 CREATE TABLE logs (
     seq     INTEGER PRIMARY KEY AUTOINCREMENT,
