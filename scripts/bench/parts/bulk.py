@@ -6,7 +6,6 @@ import importlib
 import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from bench.orpheus_system import Orpheus
@@ -20,24 +19,27 @@ _ONE = {"type": "bench_sum", "payload": {"n": 100}}
 
 
 def run(run: Run) -> None:
-    """Each once a round. No worker runs meanwhile."""
+    """Each once a round, on a database of its own. No worker runs meanwhile."""
     size = run.jobs(_SIZE)
     body = json.dumps({"jobs": [_ONE] * size}).encode()
-    with run.scratch("bulk") as folder:
-        system = Orpheus(folder)
-        with system.api():
-            # What the first batch of a process costs once (statements, validators, memory) is
-            # no part of a rate.
-            system.post("/jobs/batch", body)
-            client = _direct_client(run, folder, system)
-            for _ in range(run.rounds):
-                inserted(run, "bulk", _BATCHES)
-                rate = _timed(lambda: system.post("/jobs/batch", body), _BATCHES) * size
-                run.results.add("bulk", f"POST /jobs/batch of {size:,}", "insert", "jobs/s", rate)
-                if client is not None:
-                    _in_process(run, client, size)
-            if client is not None:
-                client.close()
+    for _ in range(run.rounds):
+        with run.scratch("bulk") as folder:
+            system = Orpheus(folder)
+            with system.api():
+                _round(run, system, body, size)
+
+
+def _round(run: Run, system: Orpheus, body: bytes, size: int) -> None:
+    # What the first batch of a process costs once (statements, validators, memory) is no part of a
+    # rate.
+    system.post("/jobs/batch", body)
+    client = _direct_client(run, system)
+    inserted(run, "bulk", _BATCHES)
+    rate = _timed(lambda: system.post("/jobs/batch", body), _BATCHES) * size
+    run.results.add("bulk", f"POST /jobs/batch of {size:,}", "insert", "jobs/s", rate)
+    if client is not None:
+        _in_process(run, client, size)
+        client.close()
 
 
 def _in_process(run: Run, client: Any, size: int) -> None:
@@ -57,7 +59,7 @@ def _timed(call: Callable[[], object], times: int) -> float:
     return times / (time.perf_counter() - begun)
 
 
-def _direct_client(run: Run, folder: Path, system: Orpheus) -> Any:
+def _direct_client(run: Run, system: Orpheus) -> Any:
     """The client that writes to the file itself, where this version has one."""
     try:
         module = importlib.import_module("orpheus.client.direct")
@@ -70,7 +72,7 @@ def _direct_client(run: Run, folder: Path, system: Orpheus) -> Any:
     try:
         client.submit_many([dict(_ONE)])
     except Exception as error:
-        reason = f"{type(error).__name__}: {error} (in {folder.name})"
+        reason = f"{type(error).__name__}: {error}"
         run.results.skip("bulk", "DirectClient.submit_many, in-process", reason)
         client.close()
         return None
