@@ -50,6 +50,7 @@ def test_hostile_text_stays_text_on_the_job_page(pages: Pages) -> None:
         "at": AT,
         "attempt": 1,
         "level": "info",
+        "stream": "log",
         "message": HOSTILE,
         "fields_text": HOSTILE,
     }

@@ -38,6 +38,7 @@ BLANK_LINE: dict[str, Any] = {
     "at": "",
     "attempt": 0,
     "level": "info",
+    "stream": "log",
     "message": "",
     "fields_text": None,
 }

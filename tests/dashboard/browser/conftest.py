@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_pla
 from orpheus.client.http import Client
 from tests.support.system import System
 
+_ROOT = Path(__file__).resolve().parents[3]
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = (
     "--disable-gpu",
@@ -61,7 +63,10 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="package")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """API and workers for the tests that only add jobs."""
-    with System(tmp_path_factory.mktemp("dashboard")) as system:
+    handlers = "orpheus.handlers.samples,tests.dashboard.handlers"
+    system = System(tmp_path_factory.mktemp("dashboard"), handlers=handlers)
+    system.environment["PYTHONPATH"] = str(_ROOT)
+    with system:
         yield system
 
 

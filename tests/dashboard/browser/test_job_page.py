@@ -25,6 +25,18 @@ def test_progress_log_and_result_arrive_by_themselves(open_page: OpenPage, clien
     assert page.evaluate("window.sameDocument") is True
 
 
+def test_printed_lines_say_where_they_were_printed(open_page: OpenPage, client: Client) -> None:
+    job = client.submit("talk", delay=1)
+    page = open_page(f"/ui/jobs/{job['id']}")
+    expect(page.locator("[data-job]")).to_have_attribute("data-state", "done")
+    line = page.locator(".log-line")
+    for _ in ("live", "loaded again"):
+        for source, text in (("warning", "log"), ("stdout", "output"), ("stderr", "error")):
+            said = line.filter(has_text=f"to the {text}" if text == "log" else f"standard {text}")
+            expect(said.locator(".log-level")).to_have_text(source)
+        page.reload()
+
+
 def result_of(page: Page) -> str:
     """What a fresh load shows."""
     number = page.locator("[data-job]").get_attribute("data-job")

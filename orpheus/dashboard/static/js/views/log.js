@@ -6,7 +6,7 @@ import { absolute } from '../ui/format.js'
 const KEPT_LINES = 1_000
 const AT_END_PX = 24
 
-/** @typedef {{seq: number, at: string, attempt: number, level: string, message: string, fields: object}} Line */
+/** @typedef {{seq: number, at: string, attempt: number, level: string, stream: string, message: string, fields: object}} Line */
 
 export class LogView {
   /** @type {HTMLElement} */ #list
@@ -48,7 +48,7 @@ export class LogView {
     fill(item, {
       at: { text: line.at.slice(11, 23), title: absolute(line.at) },
       attempt: line.attempt,
-      level: line.level,
+      level: line.stream === 'log' ? line.level : line.stream,
       message: { text: line.message },
       fields: fields === '{}' ? null : fields,
     })
