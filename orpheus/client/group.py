@@ -5,8 +5,7 @@ Made by `client.committer`, in its thread.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,7 +18,7 @@ from orpheus.store.admission import Admission
 from orpheus.store.database import Database
 from orpheus.store.idempotency import recall, remember
 from orpheus.store.job_shape import JOB
-from orpheus.store.submit import submit
+from orpheus.store.submit import Submitted, submit
 from orpheus.store.submit_alike import Run, submit_alike
 from orpheus.store.transaction import Transaction
 
@@ -102,8 +101,7 @@ class Group:
         try:
             kept = recall(tx, order.key) if order.key is not None else None
             if kept is not None:
-                row = _row(tx, kept[0]["id"]) if order.want_row else None
-                return Written(lambda: kept, row)
+                return _written(tx, order, kept)
             self._admission.check_disk()
             if order.statements:
                 also.run(tx.connection, order.statements)
@@ -113,8 +111,6 @@ class Group:
             if order.statements:
                 raise
             return error
-        if order.key is not None:
-            remember(tx, order.key, json.dumps(written.items()))
         self._admission.note(None)
         self._new_jobs = True
         return written
@@ -126,8 +122,14 @@ class Group:
             return Written(partial(counted, range(first, first + order.count), state.value))
         submitted = submit(tx, order.jobs, self._admission.max_pending)
         self._scheduled |= any(one.state == JobState.SCHEDULED for one in submitted)
-        row = _row(tx, submitted[0].id) if order.want_row else None
-        return Written(partial(listed, submitted), row)
+        if order.key is not None:
+            remember(tx, order.key, submitted)
+        return _written(tx, order, submitted)
+
+
+def _written(tx: Transaction, order: Order, submitted: Sequence[Submitted]) -> Written:
+    row = _row(tx, submitted[0].id) if order.want_row else None
+    return Written(partial(listed, submitted), row)
 
 
 def _row(tx: Transaction, job_id: int) -> dict[str, Any] | None:

@@ -34,10 +34,7 @@ class Written:
 
 def listed(submitted: Sequence[Submitted]) -> list[Item]:
     """The items of jobs that were looked at one by one."""
-    return [
-        {"id": one.id, "state": one.state, "ref": one.ref, "deduplicated": one.deduplicated}
-        for one in submitted
-    ]
+    return [one.item() for one in submitted]
 
 
 def counted(ids: range, state: str) -> list[Item]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from orpheus.clock import SECOND_US
 from orpheus.errors import RequestError
+from orpheus.store.submit import Submitted
 from orpheus.store.transaction import Transaction
 
 KEPT_US = 24 * 3600 * SECOND_US
@@ -22,8 +24,8 @@ class IdempotencyKey:
     body_hash: str
 
 
-def recall(tx: Transaction, key: IdempotencyKey) -> Any | None:
-    """The answer kept under the key, None where the key is new or older than a day.
+def recall(tx: Transaction, key: IdempotencyKey) -> list[Submitted] | None:
+    """What was submitted under the key, None where the key is new or older than a day.
 
     Raises RequestError idempotency_conflict where it came with another body.
     """
@@ -39,13 +41,33 @@ def recall(tx: Transaction, key: IdempotencyKey) -> Any | None:
             "idempotency_conflict",
             "this Idempotency-Key was used with another body; use a new key for a new request",
         )
-    return json.loads(row[1])
+    return _unpacked(json.loads(row[1]))
 
 
-def remember(tx: Transaction, key: IdempotencyKey, answer: str) -> None:
-    """Keep the answer (JSON text) under the key for a day."""
+def remember(tx: Transaction, key: IdempotencyKey, submitted: Sequence[Submitted]) -> None:
+    """Keep what was submitted under the key for a day."""
     tx.connection.execute(
         "INSERT OR REPLACE INTO idempotency_keys (scope, key, body_hash, answer, created_at)"
         " VALUES (?, ?, ?, ?, ?)",
-        (key.scope, key.key, key.body_hash, answer, tx.now),
+        (key.scope, key.key, key.body_hash, json.dumps(_packed(submitted)), tx.now),
     )
+
+
+def _packed(submitted: Sequence[Submitted]) -> list[Any]:
+    """`[first id, count, state]` of jobs that are all new, whose ids are consecutive; else each.
+
+    A full batch would be a text of half a megabyte, made while everybody waits.
+    """
+    first = submitted[0]
+    if all(
+        one.state == first.state and one.ref is None and not one.deduplicated for one in submitted
+    ):
+        return [first.id, len(submitted), first.state]
+    return [astuple(one) for one in submitted]
+
+
+def _unpacked(answer: list[Any]) -> list[Submitted]:
+    if isinstance(answer[0], list):
+        return [Submitted(*one) for one in answer]
+    first, count, state = answer
+    return [Submitted(id_, state) for id_ in range(first, first + count)]

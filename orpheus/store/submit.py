@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from orpheus.clock import to_rfc3339
 from orpheus.domain.job import JobState, NewJob
@@ -40,8 +41,17 @@ class Submitted:
 
     id: int
     state: str
-    ref: str | None
-    deduplicated: bool
+    ref: str | None = None
+    deduplicated: bool = False
+
+    def item(self) -> dict[str, Any]:
+        """As POST /jobs/batch answers it."""
+        return {
+            "id": self.id,
+            "state": self.state,
+            "ref": self.ref,
+            "deduplicated": self.deduplicated,
+        }
 
 
 def submit(tx: Transaction, jobs: Sequence[NewJob], max_pending: int) -> list[Submitted]:

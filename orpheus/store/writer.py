@@ -16,8 +16,9 @@ import json
 import signal
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 from pydantic_core import from_json
@@ -52,6 +53,8 @@ _log = get_logger("store.writer")
 
 Frame = tuple[int, str, dict[str, Any]]
 Answer = list[Any]
+Later = Callable[[], dict[str, Any]]
+"""Makes an answer after the commit: of ten thousand jobs it takes a while."""
 
 
 def serve(sock: socket.socket, settings: Settings, clock: Clock | None = None) -> int:
@@ -136,7 +139,7 @@ class _Group:
             self._ring()
             if early:
                 self._database.sync()
-        return answers
+        return [_made(answer) for answer in answers]
 
     def _commit(self, writes: list[Frame], synced: bool) -> list[Answer]:
         try:
@@ -147,7 +150,7 @@ class _Group:
                 answers = self._together(tx, [frame for frame in writes if _is_plain(frame)])
                 answered = {answer[0] for answer in answers}
                 answers += [self._one(tx, frame) for frame in writes if frame[0] not in answered]
-                return answers
+            return answers
         except StoreFull as error:
             return [[frame[0], "error", "storage_low", str(error)] for frame in writes]
         except StoreBusy as error:
@@ -172,7 +175,7 @@ class _Group:
             # Too many together; one by one, the first of them may still find room.
             return []
         return [
-            [frame[0], "ok", self._submitted(tx, [_item(one)])]
+            [frame[0], "ok", self._submitted(tx, [one])]
             for frame, one in zip(frames, submitted, strict=True)
         ]
 
@@ -204,29 +207,24 @@ class _Group:
         except StoreBusy as error:
             return [id_, "error", "store_busy", str(error)]
 
-    def _submit(self, tx: Transaction, args: dict[str, Any]) -> dict[str, Any]:
+    def _submit(self, tx: Transaction, args: dict[str, Any]) -> Later:
         key = IdempotencyKey(*args["idempotency"]) if args.get("idempotency") else None
+        kept = recall(tx, key) if key is not None else None
+        if kept is not None:
+            return partial(_answer, kept, replayed=True)
+        submitted = submit(tx, args["jobs"], self._admission.max_pending)
         if key is not None:
-            kept = recall(tx, key)
-            if kept is not None:
-                return self._submitted(tx, kept, replayed=True)
-        items = [_item(one) for one in submit(tx, args["jobs"], self._admission.max_pending)]
-        if key is not None:
-            remember(tx, key, json.dumps(items))
-        return self._submitted(tx, items)
+            remember(tx, key, submitted)
+        return self._submitted(tx, submitted)
 
     def _submit_alike(self, tx: Transaction, args: dict[str, Any]) -> dict[str, Any]:
         first, state = submit_alike(tx, args["run"], self._admission.max_pending)
         self._scheduled |= state == JobState.SCHEDULED
         return {"first": first, "state": state}
 
-    def _submitted(
-        self, tx: Transaction, items: list[dict[str, Any]], replayed: bool = False
-    ) -> dict[str, Any]:
-        """`created_at` only where all of it is new: whoever asked knows the rest of such jobs."""
-        self._scheduled |= any(item["state"] == JobState.SCHEDULED for item in items)
-        new = not (replayed or any(item["deduplicated"] for item in items))
-        return {"items": items, "replayed": replayed, "created_at": tx.now if new else None}
+    def _submitted(self, tx: Transaction, submitted: Sequence[Submitted]) -> Later:
+        self._scheduled |= any(one.state == JobState.SCHEDULED for one in submitted)
+        return partial(_answer, submitted, created_at=tx.now)
 
     def _cancel(self, tx: Transaction, args: dict[str, Any]) -> dict[str, Any]:
         accepted = control.cancel(tx, args["id"])
@@ -269,6 +267,11 @@ def _tend(database: Database) -> None:
         pass
 
 
+def _made(answer: Answer) -> Answer:
+    *head, value = answer
+    return [*head, value() if callable(value) else value]
+
+
 def _decoded(frame: Frame) -> Frame:
     """The request with its jobs made, outside the gate."""
     id_, verb, args = frame
@@ -285,8 +288,14 @@ def _is_plain(frame: Frame) -> bool:
     return frame[1] == "submit" and len(frame[2]["jobs"]) == 1 and not frame[2].get("idempotency")
 
 
-def _item(one: Submitted) -> dict[str, Any]:
-    return {"id": one.id, "state": one.state, "ref": one.ref, "deduplicated": one.deduplicated}
+def _answer(
+    submitted: Sequence[Submitted], *, replayed: bool = False, created_at: int | None = None
+) -> dict[str, Any]:
+    """`created_at` only where all of it is new: whoever asked knows the rest of such jobs."""
+    if any(one.deduplicated for one in submitted):
+        created_at = None
+    items = [one.item() for one in submitted]
+    return {"items": items, "replayed": replayed, "created_at": created_at}
 
 
 def _job_row(tx: Transaction, job_id: int) -> dict[str, Any] | None:

@@ -30,7 +30,7 @@ BUGS = (
                 answers = self._together(tx, [frame for frame in writes if _is_plain(frame)])
                 answered = {answer[0] for answer in answers}
                 answers += [self._one(tx, frame) for frame in writes if frame[0] not in answered]
-                return answers
+            return answers
 """,
         """\
                 answers = self._together(tx, [frame for frame in writes if _is_plain(frame)])

@@ -140,7 +140,9 @@ def drive_verbs(store: Store) -> Plans:
     drive_prune(plans)
     plans.record("queues", lambda tx: queues.pause(tx, "other"))
     key = idempotency.IdempotencyKey("jobs", "key", "hash")
-    plans.record("idempotency", lambda tx: idempotency.remember(tx, key, "[]"))
+    plans.record(
+        "idempotency", lambda tx: idempotency.remember(tx, key, [submit.Submitted(1, "pending")])
+    )
     plans.record("idempotency", lambda tx: idempotency.recall(tx, key))
     plans.record("cancel relay", lambda tx: control.cancels_wanted(tx.connection))
     plans.record("release", lambda tx: release.waiting_behind(tx.connection, 1, 1))

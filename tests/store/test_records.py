@@ -12,6 +12,7 @@ from orpheus.store import logs, workers
 from orpheus.store.idempotency import IdempotencyKey, recall, remember
 from orpheus.store.logs import LogLine, Progress
 from orpheus.store.prune import prune_rest
+from orpheus.store.submit import Submitted
 from tests.support.clock import FakeClock
 from tests.support.stores import Store
 
@@ -27,20 +28,39 @@ class TestIdempotency:
 
     def test_the_answer_is_kept_for_a_day(self, store: Store, clock: FakeClock) -> None:
         with store.write() as tx:
-            remember(tx, self.KEY, '[{"id":1}]')
+            remember(tx, self.KEY, [Submitted(1, "pending")])
         clock.advance(DAY - 1)
         with store.write() as tx:
-            assert recall(tx, self.KEY) == [{"id": 1}]
+            assert recall(tx, self.KEY) == [Submitted(1, "pending")]
         clock.advance(1)
         with store.write() as tx:
             assert recall(tx, self.KEY) is None
-            remember(tx, self.KEY, '[{"id":2}]')
-            assert recall(tx, self.KEY) == [{"id": 2}]
+            remember(tx, self.KEY, [Submitted(2, "pending")])
+            assert recall(tx, self.KEY) == [Submitted(2, "pending")]
+
+    @pytest.mark.parametrize(
+        "submitted",
+        [
+            [Submitted(id_, "pending") for id_ in range(5, 9)],
+            [Submitted(5, "pending"), Submitted(6, "scheduled")],
+            [Submitted(5, "pending", "a"), Submitted(6, "pending", "b")],
+            [Submitted(3, "in_progress", None, True), Submitted(5, "pending")],
+        ],
+    )
+    def test_every_answer_comes_back(self, store: Store, submitted: list[Submitted]) -> None:
+        with store.write() as tx:
+            remember(tx, self.KEY, submitted)
+            assert recall(tx, self.KEY) == submitted
+
+    def test_a_full_batch_of_new_jobs_is_kept_in_a_few_bytes(self, store: Store) -> None:
+        with store.write() as tx:
+            remember(tx, self.KEY, [Submitted(id_, "pending") for id_ in range(1, 10_001)])
+        assert store.value("SELECT length(answer) FROM idempotency_keys") < 100
 
     def test_another_body_is_a_conflict(self, store: Store, clock: FakeClock) -> None:
         other = IdempotencyKey("jobs", "key", "other")
         with store.write() as tx:
-            remember(tx, self.KEY, "[]")
+            remember(tx, self.KEY, [Submitted(1, "pending")])
             with pytest.raises(RequestError) as caught:
                 recall(tx, other)
         assert caught.value.code == "idempotency_conflict"
@@ -50,15 +70,15 @@ class TestIdempotency:
 
     def test_another_route_is_another_key(self, store: Store) -> None:
         with store.write() as tx:
-            remember(tx, self.KEY, "[]")
+            remember(tx, self.KEY, [Submitted(1, "pending")])
             assert recall(tx, IdempotencyKey("batch", "key", "other")) is None
 
     def test_old_keys_are_pruned(self, store: Store, clock: FakeClock) -> None:
         with store.write() as tx:
-            remember(tx, self.KEY, "[]")
+            remember(tx, self.KEY, [Submitted(1, "pending")])
         clock.advance(DAY / 2)
         with store.write() as tx:
-            remember(tx, IdempotencyKey("jobs", "young", "hash"), "[]")
+            remember(tx, IdempotencyKey("jobs", "young", "hash"), [Submitted(1, "pending")])
         clock.advance(DAY / 2)
         with store.write() as tx:
             prune_rest(tx)
