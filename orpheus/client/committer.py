@@ -69,10 +69,12 @@ class Committer:
         self._orders.put(order)
         try:
             self._start()
-            if not order.finished.wait(timeout) and order.drop():
+            if not order.visible.wait(timeout) and order.drop():
                 raise StoreBusy(
                     f"the write gate was not free within {timeout:g} s; nothing was written"
                 )
+            if order.written is not None and not order.finished.is_set():
+                order.written.items()
             if not order.finished.wait(_FINISHED_WITHIN):
                 raise StoreBusy(
                     f"the submit was begun and not finished within {_FINISHED_WITHIN:g} s: whether "

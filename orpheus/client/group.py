@@ -22,6 +22,9 @@ from orpheus.store.submit import Submitted, submit
 from orpheus.store.submit_alike import Run, submit_alike
 from orpheus.store.transaction import Transaction
 
+# Jobs of an order whose answer takes longer to make than a thread takes to wake.
+_MANY = 1000
+
 
 class Group:
     """The orders of one transaction."""
@@ -74,12 +77,17 @@ class Group:
         if self._scheduled:
             # All: whoever is idle when the time comes must know when that is.
             self._ringer.ring("work-")
+        for order, answer in zip(orders, answers, strict=True):
+            if isinstance(answer, Written):
+                order.written = answer
+                if order.count >= _MANY:
+                    # Its caller makes the items while the disk writes.
+                    order.visible.set()
         if not synced:
             self._sync(orders)
         for order, answer in zip(orders, answers, strict=True):
             if isinstance(answer, Written):
-                order.written = answer
-                order.finished.set()
+                order.finish()
             else:
                 order.fail(answer)
         if self._new_jobs:

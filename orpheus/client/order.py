@@ -21,15 +21,19 @@ Item = dict[str, Any]
 """What became of one job of a submit, as POST /jobs/batch answers it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Written:
-    """What a submit became; `row` are the columns of a single job, `attempts` included.
+    """What a submit became; `row` are the columns of a single job, `attempts` included."""
 
-    `items` makes the answer, ten thousand of them in a large batch: call it outside the gate.
-    """
-
-    items: Callable[[], list[Item]]
+    make: Callable[[], list[Item]]
     row: dict[str, Any] | None = None
+    _items: list[Item] | None = None
+
+    def items(self) -> list[Item]:
+        """The answer, made when first asked for: ten thousand items in a large batch."""
+        if self._items is None:
+            self._items = self.make()
+        return self._items
 
 
 def listed(submitted: Sequence[Submitted]) -> list[Item]:
@@ -59,6 +63,8 @@ class Order:
         self.statements = statements
         self.key = key
         self.want_row = want_row
+        # Written and not yet synced, where the answer takes a while to make; else with `finished`.
+        self.visible = threading.Event()
         self.finished = threading.Event()
         self.written: Written | None = None
         self.error: BaseException | None = None
@@ -80,4 +86,10 @@ class Order:
     def fail(self, error: BaseException) -> None:
         """Answer with an error."""
         self.error = error
+        self.finish()
+
+    def finish(self) -> None:
+        """Let the caller have `written` or `error`."""
         self.finished.set()
+        # Last, so that who waits for both wakes once.
+        self.visible.set()

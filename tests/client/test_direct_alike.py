@@ -281,6 +281,22 @@ class TestSynced:
         client.commit(order)
         assert seen == [(True, False, 3)]
 
+    def test_while_the_answer_is_made(
+        self, client: DirectClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client.submit("sum_range", {"n": 1})
+        made = threading.Event()
+        seen: list[bool] = []
+
+        def make(ids: range, state: str) -> list[dict[str, Any]]:
+            made.set()
+            return counted(ids, state)
+
+        monkeypatch.setattr("orpheus.client.group.counted", make)
+        monkeypatch.setattr(Database, "sync", lambda database: seen.append(made.wait(10)))
+        assert [item["id"] for item in client.submit_many(sums(*range(1000)))] == [*range(2, 1002)]
+        assert seen == [True]
+
     def test_with_statements_before_anybody_sees_it(
         self, client: DirectClient, folder: Folder, monkeypatch: pytest.MonkeyPatch
     ) -> None:
