@@ -1,90 +1,81 @@
-"""`scripts/chaos --kills 1000 --stops 100`: the attack of `test_kills` for as long as one likes.
+"""`scripts/chaos --kills 1000 --stops 100`: attacks Orpheus for as long as one likes.
 
-In waves, each with a system and a data folder of its own, so that a failure names a small seed to
-repeat. A wave that did not drain counts as failed: it proves nothing.
+In waves, each with a system and a data folder of its own, so that a failure names a wave to
+repeat. Every fifth runs under a real supervisord, which then starts again what was killed. A wave
+that did not come to rest is inconclusive: it proves nothing and never passes.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import tempfile
-import time
-from collections import Counter
 from pathlib import Path
 from random import Random
-from statistics import median
 
-import pytest
+from tests.chaos.blows import Planned, schedule
+from tests.chaos.report import Report
+from tests.chaos.wave import Verdict, run_wave
 
-from tests.chaos.test_kills import BLOWS, STOPS, attack
-
-_JOBS = 1000
-_KILLS = 40
+_KILLS = 44
+_SUPERVISED_EVERY = 5
 
 
 def main() -> int:
-    """Exit 1 if any wave broke a promise or did not drain."""
+    """Exit 1 if a wave broke a promise, came to no rest or was too slow."""
     wanted = _arguments()
-    print(f"seed {wanted.seed}", flush=True)
-    rng = Random(wanted.seed)
-    kills, stops = wanted.kills, wanted.stops
-    waves = max(1, -(-wanted.kills // _KILLS))
-    made: Counter[str] = Counter()
-    recoveries: list[float] = []
-    jobs = crashed = 0
-    broken: list[str] = []
-    begun = time.monotonic()
-    for wave in range(waves):
-        blows = _blows(rng, min(_KILLS, kills), -(-stops // (waves - wave)))
-        kills -= min(_KILLS, kills)
-        stops -= sum(blow.startswith("stop") for blow in blows)
-        seed = rng.randrange(1 << 32)
-        with tempfile.TemporaryDirectory(prefix="orpheus-chaos-") as folder:
-            try:
-                chaos, history, acknowledged = attack(
-                    Path(folder), _JOBS, blows, seed, pause=wanted.pause
-                )
-            except pytest.fail.Exception as failure:
-                broken.append(f"wave {wave + 1}, seed {seed}: {failure}")
-                continue
-            found = history.problems(acknowledged, chaos.kills)
-        broken += [f"wave {wave + 1}, seed {seed}: {problem}" for problem in found]
-        made += Counter(kill.what for kill in chaos.kills)
-        recoveries += history.recoveries(chaos.kills)
-        jobs += len(acknowledged)
-        crashed += sum(attempt["outcome"] == "crashed" for attempt in history.attempts)
-        print(f"wave {wave + 1} of {waves}: {len(found)} problems", flush=True)
-    print(f"{jobs} jobs, {crashed} attempts crashed, in {time.monotonic() - begun:.0f} s")
-    print(", ".join(f"{what}: {n}" for what, n in sorted(made.items())))
-    if recoveries:
-        at_most = 1000 * max(recoveries)
-        p50 = 1000 * median(recoveries)
-        print(f"{len(recoveries)} recoveries of a worker: p50 {p50:.0f} ms, max {at_most:.0f} ms")
-    for line in broken:
-        print(line)
-    print("nothing lost, twice, wrong or out of order" if not broken else f"{len(broken)} problems")
-    return 1 if broken else 0
+    waves = _waves(wanted)
+    report = Report(wanted.seed, wanted.kills, wanted.stops, wanted.pause)
+    print(report.command(), flush=True)
+    for number in [wanted.wave] if wanted.wave else range(1, waves + 1):
+        seed = Random(f"{wanted.seed}/{number}").randrange(1 << 32)
+        supervised = number % _SUPERVISED_EVERY == 0
+        kills, stops = share(wanted.kills, waves, number), share(wanted.stops, waves, number)
+        plan = schedule(Random(seed), kills, stops, wanted.pause, supervised)
+        print(f"wave {number} of {waves}{', supervised' * supervised}, seed {seed}:", flush=True)
+        print("  " + ", ".join(map(str, plan)), flush=True)
+        report.add(number, *_run(plan, seed, supervised))
+    return report.finish()
 
 
-def _blows(rng: Random, kills: int, stops: int) -> list[str]:
-    """Half of the kills hit a worker, the rest anything."""
-    blows = ["kill worker" if rng.random() < 0.5 else rng.choice(BLOWS) for _ in range(kills)]
-    blows += [rng.choice(STOPS) for _ in range(stops)]
-    rng.shuffle(blows)
-    return blows
+def _run(plan: list[Planned], seed: int, supervised: bool) -> tuple[Verdict, str]:
+    """The verdict, and the folder if there is something to look at in it."""
+    folder = Path(tempfile.mkdtemp(prefix="orpheus-chaos-"))
+    try:
+        verdict = run_wave(folder, plan, seed, supervised)
+    except Exception as error:
+        verdict = Verdict(inconclusive=f"{type(error).__name__}: {error}")
+    if verdict.problems or verdict.inconclusive:
+        return verdict, str(folder)
+    shutil.rmtree(folder)
+    return verdict, ""
+
+
+def _waves(wanted: argparse.Namespace) -> int:
+    kills: int = wanted.kills
+    return max(1, -(-kills // _KILLS))
+
+
+def share(total: int, waves: int, number: int) -> int:
+    """What falls on wave `number`, as evenly as can be."""
+    return total * number // waves - total * (number - 1) // waves
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/chaos", description=__doc__)
     parser.add_argument("--kills", type=int, default=200, help="SIGKILLs in all (200)")
-    parser.add_argument("--stops", type=int, default=10, help="SIGSTOPs in all (10)")
+    parser.add_argument("--stops", type=int, default=20, help="SIGSTOPs in all (20)")
     parser.add_argument("--pause", type=float, default=0.3, help="seconds between blows (0.3)")
+    parser.add_argument("--wave", type=int, help="only this wave of the run that is repeated")
     parser.add_argument(
         "--seed", type=int, default=int.from_bytes(os.urandom(4), "big"), help="to repeat a run"
     )
-    return parser.parse_args()
+    wanted = parser.parse_args()
+    if wanted.wave is not None and not 1 <= wanted.wave <= _waves(wanted):
+        parser.error(f"there are waves 1 to {_waves(wanted)}")
+    return wanted
 
 
 if __name__ == "__main__":

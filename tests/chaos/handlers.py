@@ -18,7 +18,7 @@ def trace(path: str, *words: object) -> None:
         os.close(descriptor)
 
 
-@job(max_crashes=100)
+@job(max_crashes=100, backoff=0.2)
 def double(ctx: Context, n: int, path: str, milliseconds: int) -> int:
     """Twice `n`, slowly; every millisecond of work is on record."""
     trace(path, ctx.job_id, ctx.attempt, "begin")

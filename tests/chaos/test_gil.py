@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.test_kills import system_for_chaos
+from tests.chaos.systems import system_for_chaos
 from tests.support.system import System
 from tests.support.waiting import eventually
 
