@@ -1,7 +1,7 @@
 """Stored figures as Prometheus families: pure, from one snapshot of rows.
 
-Names and labels are part of the contract. `type` is capped, because whoever may submit may also
-invent registered-looking histories; beyond the cap types are summed as `other`.
+Names and labels are part of the contract. `type` and `queue` are capped, because whoever may submit
+may also invent them; beyond the cap they are summed as `other`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import platform
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 
 from prometheus_client.core import (
@@ -25,8 +25,9 @@ from orpheus.domain.histogram import LABELS
 from orpheus.domain.job import JobState
 from orpheus.handlers.limits import DEFAULT_QUEUE
 from orpheus.store.reads import MetricsRows
+from orpheus.store.reads_figures import QueueFigures
 
-_MAX_TYPES = 100
+_MAX_NAMES = 100
 _WORKER_STATES = ("starting", "idle", "running", "draining")
 
 # name in `totals` -> (family, help, label for `totals.label`)
@@ -45,9 +46,10 @@ _Key = tuple[str, str, str]
 
 def stored_families(rows: MetricsRows) -> Iterator[Metric]:
     """All families made from the database."""
-    totals = _Totals(rows.totals)
+    queues = _Names((queue.name for queue in rows.queues), always=("", DEFAULT_QUEUE))
+    totals = _Totals(rows.totals, queues)
     yield _build_info()
-    yield from _queues(rows)
+    yield from _queues(rows, queues)
     yield from _workers(rows.workers)
     for name, (family, text, label) in _BY_TYPE.items():
         yield _counter(totals, name, family, text, label)
@@ -57,20 +59,25 @@ def stored_families(rows: MetricsRows) -> Iterator[Metric]:
     yield from _store(rows, totals)
 
 
-class _Totals:
-    """The totals by name, with rare types folded together."""
+class _Names:
+    """Names that become labels: the first hundred, and `other` for what is beyond."""
 
-    def __init__(self, rows: Iterable[sqlite3.Row]) -> None:
+    def __init__(self, names: Iterable[str], always: Iterable[str] = ()) -> None:
+        self._kept = {*sorted(set(names))[:_MAX_NAMES], *always}
+
+    def label(self, name: str) -> str:
+        return name if name in self._kept else "other"
+
+
+class _Totals:
+    """The totals by name, with rare types and queues folded together."""
+
+    def __init__(self, rows: Sequence[sqlite3.Row], queues: _Names) -> None:
         self._values: defaultdict[str, Counter[_Key]] = defaultdict(Counter)
-        kept: dict[str, None] = {}
-        for row in sorted(rows, key=lambda row: row["type"]):
-            type_ = row["type"]
-            if type_ not in kept:
-                if len(kept) < _MAX_TYPES:
-                    kept[type_] = None
-                else:
-                    type_ = "other"
-            self._values[row["name"]][row["queue"], type_, row["label"]] += row["value"]
+        types = _Names(row["type"] for row in rows)
+        for row in rows:
+            key = queues.label(row["queue"]), types.label(row["type"]), row["label"]
+            self._values[row["name"]][key] += row["value"]
 
     def of(self, name: str) -> Counter[_Key]:
         return self._values[name]
@@ -87,7 +94,7 @@ def _build_info() -> Metric:
     return family
 
 
-def _queues(rows: MetricsRows) -> Iterator[Metric]:
+def _queues(rows: MetricsRows, names: _Names) -> Iterator[Metric]:
     jobs = GaugeMetricFamily("orpheus_jobs", "Jobs by state.", labels=["queue", "state"])
     paused = GaugeMetricFamily(
         "orpheus_queue_paused", "1 while the queue is paused.", labels=["queue"]
@@ -97,15 +104,16 @@ def _queues(rows: MetricsRows) -> Iterator[Metric]:
         "How long the oldest pending job has been due; 0 where none is.",
         labels=["queue"],
     )
-    found = {queue.name: queue for queue in rows.queues}
     # From the first scrape on, so that alerts have something to compare.
-    for name in sorted({DEFAULT_QUEUE, *found}):
-        queue = found.get(name)
+    found: defaultdict[str, list[QueueFigures]] = defaultdict(list, {DEFAULT_QUEUE: []})
+    for queue in rows.queues:
+        found[names.label(queue.name)].append(queue)
+    for name, queues in sorted(found.items()):
         for state in JobState:
-            jobs.add_metric([name, state], queue.states.get(state, 0) if queue else 0)
-        paused.add_metric([name], bool(queue and queue.paused))
-        since = queue.oldest if queue else None
-        age = 0 if since is None else max(0, rows.now - since) / SECOND_US
+            jobs.add_metric([name, state], sum(queue.states.get(state, 0) for queue in queues))
+        paused.add_metric([name], any(queue.paused for queue in queues))
+        since = [queue.oldest for queue in queues if queue.oldest is not None]
+        age = max(0, rows.now - min(since)) / SECOND_US if since else 0
         oldest.add_metric([name], age)
     yield jobs
     yield paused
@@ -162,6 +170,11 @@ def _leases(totals: _Totals) -> Iterator[Metric]:
         "orpheus_fenced_writes",
         "Outcomes dropped because their lease was lost.",
         value=totals.sum("fenced_writes"),
+    )
+    yield CounterMetricFamily(
+        "orpheus_output_dropped",
+        "Lines of handlers that were said faster than they could be stored.",
+        value=totals.sum("output_dropped"),
     )
 
 

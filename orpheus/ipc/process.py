@@ -21,6 +21,8 @@ from orpheus.log import bind, get_logger
 # Tells a worker that the attempt it runs is cancelled or out of time (protocol D). A real-time
 # signal, because user code and libraries like USR1 and USR2 for themselves.
 SOFT_STOP = signal.SIGRTMIN + 3 if sys.platform == "linux" else signal.SIGUSR2
+# Makes a worker say where it is, also from inside a C call.
+SHOW_STACK = signal.SIGRTMIN + 4 if sys.platform == "linux" else signal.SIGUSR1
 
 _PR_SET_PDEATHSIG = 1
 # Loaded here, once, so that a child needs no import lock and no file to set its death signal.
@@ -73,8 +75,9 @@ def first_lines(expected_parent: int) -> None:
     signal.set_wakeup_fd(-1)
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP} - _KEPT_IGNORED:
         signal.signal(number, signal.SIG_DFL)
-    # By default it would end the process; whoever wants it installs a handler.
-    signal.signal(SOFT_STOP, signal.SIG_IGN)
+    # By default they would end the process; whoever wants them installs a handler.
+    for ours in (SOFT_STOP, SHOW_STACK):
+        signal.signal(ours, signal.SIG_IGN)
     _join_own_group(0)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0, inheritable=True)

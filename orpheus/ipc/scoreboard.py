@@ -94,6 +94,8 @@ class Slot(_Words):
     killed_for = _Word(18)  # master: the attempt that ran when it sent SIGKILL
     killed_why = _Word(19)  # master: TIMED_OUT, CANCELLED, STUCK or DRAIN
 
+    counted_output = _Word(24)  # maintenance: of those dropped, how many are in the figures
+
     outbox_generation = _Word(20)  # worker: odd while it clears
     outbox_used = _Word(21)  # worker: bytes of complete entries
     outbox_count = _Word(22)  # worker
@@ -103,6 +105,12 @@ class Slot(_Words):
         super().__init__(words)
         self.data = data  # the outbox's bytes
         self.index = index
+
+    def take_dropped(self) -> int:
+        """Records dropped and not counted yet; maintenance only."""
+        new = self.dropped_output - self.counted_output
+        self.counted_output += new
+        return new
 
     def reset(self) -> None:
         """Forget the last life; the master calls it before it gives the slot to a new worker."""

@@ -23,6 +23,8 @@ class WorkerSeat:
     lifeline_fd: int
     # One byte says that this worker is registered and about to take work; then it is closed.
     ready_fd: int
+    # A file for where it is when asked (`SHOW_STACK`), which the master reads.
+    stack_fd: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,9 @@ class Output:
             }
             with self._pool.write() as tx:
                 append(tx, lines)
+                dropped = sum(slot.take_dropped() for slot in self._pool.living())
+                if dropped:
+                    tx.totals.add("output_dropped", value=dropped)
                 set_progress(tx, list(latest.values()))
             del self._records[:_AT_ONCE]
         self._pool.ring_feeds()

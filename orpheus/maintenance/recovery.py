@@ -86,9 +86,12 @@ def reclaim_other_pools(pool: Pool, may_kill: bool) -> None:
             if worker.id in overdue and worker.pool != pool.name
         ]
     for worker in foreign:
+        lock = worker_lock(pool.settings.locks_dir, worker.id)
         if worker.boot_id != pool.clock.boot_id:
-            _reclaim_plain(pool, worker, "other_boot")
-        elif is_free(worker_lock(pool.settings.locks_dir, worker.id)):
+            # Its clock says nothing here, and it may be of this boot: in another time namespace.
+            if is_free(lock) or not lock.exists():
+                _reclaim_plain(pool, worker, "other_boot")
+        elif is_free(lock):
             _reclaim_foreign(pool, worker)
         elif may_kill:
             _kill_foreign(worker)
@@ -121,7 +124,10 @@ def _settle_slot(pool: Pool, board: Scoreboard, slot: Slot, reason: str) -> None
         started_at=slot.started_wall or None,
         exit=exit_,
     )
+    dropped = slot.take_dropped()
     with pool.write() as tx:
+        if dropped:
+            tx.totals.add("output_dropped", value=dropped)
         worker_id = slot.worker_id or _registered_as(tx, slot)
         settle(tx, finished, pool.rng)
         if worker_id:

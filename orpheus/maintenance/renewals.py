@@ -34,12 +34,13 @@ class Renewals:
 
     def renew(self) -> None:
         """Extend the leases of the workers the master lists as alive."""
-        now = self._pool.clock.monotonic()
-        if self._last and now - self._last > 2 * self.interval:
-            self._unbroken_since = now
         living = [slot.worker_id for slot in self._pool.living()]
         with self._pool.write(synced=False) as tx:
             renew(tx, living, self._pool.lease)
+        # Read after the write: who waited at the gate did so beside everybody else.
+        now = self._pool.clock.monotonic()
+        if self._last and now - self._last > 2 * self.interval:
+            self._unbroken_since = now
         self._last = now
 
     def mark_running(self) -> None:

@@ -11,9 +11,13 @@ import signal
 from dataclasses import dataclass
 from enum import StrEnum
 
+from orpheus.ipc.process import SHOW_STACK
 from orpheus.ipc.scoreboard import Slot
 
 _HAS_WAITID = hasattr(os, "waitid")
+# The innermost frames; further out is the pool itself.
+_STACK_LINES = 15
+_STACK_BYTES = 1 << 14
 
 
 class Role(StrEnum):
@@ -22,12 +26,13 @@ class Role(StrEnum):
     WORKER = "worker"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sentence:
     """A forced kill under way: this child dies if it still runs this attempt once stopped."""
 
     attempt: int
     why: int
+    stopping: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -40,12 +45,14 @@ class Child:
     since: int  # monotonic nanoseconds
     slot: Slot | None = None  # of workers
     ready_fd: int = -1
+    stack_fd: int = -1
     ready: bool = False
     stopped_since: int | None = None
     late_since: int | None = None  # when its start had taken too long
     sentence: Sentence | None = None
     soft_stopped: int = 0  # the attempt it was last told to stop
     soft_stopped_at: int = 0
+    soft_stopped_since: int = 0
     _status: int | None = None
 
     def look(self, now: int) -> bool:
@@ -72,14 +79,36 @@ class Child:
             pass  # nobody left but the zombie itself
         if self._status is None:
             self._status = os.waitpid(self.pid, 0)[1]
-        self.close()
+        self.close_ready()
+        if self.stack_fd >= 0:
+            os.close(self.stack_fd)
+            self.stack_fd = -1
         return self._status
 
-    def close(self) -> None:
+    def close_ready(self) -> None:
         """Give up the master's end of its ready pipe."""
         if self.ready_fd >= 0:
             os.close(self.ready_fd)
             self.ready_fd = -1
+
+    def descriptors(self) -> list[int]:
+        """What the master shares with it."""
+        return [fd for fd in (self.ready_fd, self.stack_fd) if fd >= 0]
+
+    def ask_where(self) -> None:
+        """Have a worker say where it is; `stack` tells, a moment later."""
+        if self.stack_fd >= 0:
+            # The position is shared with the worker.
+            os.lseek(self.stack_fd, 0, os.SEEK_SET)
+            os.ftruncate(self.stack_fd, 0)
+        self.send(SHOW_STACK)
+
+    def stack(self) -> str:
+        """Where it said it was; empty where it said nothing."""
+        if self.stack_fd < 0:
+            return ""
+        text = os.pread(self.stack_fd, _STACK_BYTES, 0).decode("utf-8", "replace")
+        return "\n".join(text.splitlines()[:_STACK_LINES])
 
     def send(self, number: int) -> None:
         """Send it a signal."""

@@ -2,9 +2,9 @@
 
 The worker says on the scoreboard which attempt's user code runs (`armed`) and until when. *Soft*
 is a signal, repeated each second, as one alone can be lost in a destructor or an event loop.
-*Forced* comes when the grace is over: SIGSTOP, wait until it is reported stopped, look again,
-SIGKILL only if that attempt still runs, else SIGCONT. Looking and then killing, without the stop
-between, hits a later attempt.
+*Forced* comes when the grace is over: it is told to say where it is, then SIGSTOP, wait until it
+is reported stopped, look again, SIGKILL only if that attempt still runs, else SIGCONT. Looking and
+then killing, without the stop between, hits a later attempt.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import signal
 
 from orpheus.clock import SECOND_NS
 from orpheus.ipc.process import SOFT_STOP
-from orpheus.ipc.scoreboard import TIMED_OUT
+from orpheus.ipc.scoreboard import CANCELLED, TIMED_OUT
 from orpheus.log import get_logger
 from orpheus.pool.children import Child, Sentence
 
@@ -38,32 +38,50 @@ def enforce(child: Child, now: int, grace: int) -> None:
     if overdue:
         slot.timeout = attempt
     if overdue and now >= deadline + grace:
-        _begin(child, attempt)
+        _begin(child, attempt, TIMED_OUT)
+    elif cancelled and _asked_since(child, attempt, now) <= now - grace:
+        _begin(child, attempt, CANCELLED)
     elif overdue or cancelled:
         _soft_stop(child, attempt, now)
 
 
+def _asked_since(child: Child, attempt: int, now: int) -> int:
+    return child.soft_stopped_since if child.soft_stopped == attempt else now + 1
+
+
 def _soft_stop(child: Child, attempt: int, now: int) -> None:
-    if child.soft_stopped == attempt and now - child.soft_stopped_at < _REPEAT:
+    if child.soft_stopped != attempt:
+        child.soft_stopped, child.soft_stopped_since = attempt, now
+    elif now - child.soft_stopped_at < _REPEAT:
         return
-    child.soft_stopped, child.soft_stopped_at = attempt, now
+    child.soft_stopped_at = now
     child.send(SOFT_STOP)
 
 
-def _begin(child: Child, attempt: int) -> None:
-    child.sentence = Sentence(attempt, TIMED_OUT)
-    child.send(signal.SIGSTOP)
+def _begin(child: Child, attempt: int, why: int) -> None:
+    child.sentence = Sentence(attempt, why)
+    # A process that is stopped says nothing, so the stop comes a tick later.
+    child.ask_where()
 
 
 def _carry_out(child: Child) -> None:
     """Finish a forced kill, if one is under way and the child has been reported stopped."""
     sentence, slot = child.sentence, child.slot
-    if sentence is None or slot is None or child.stopped_since is None:
+    if sentence is None or slot is None:
+        return
+    if not sentence.stopping:
+        sentence.stopping = True
+        child.send(signal.SIGSTOP)
+        return
+    if child.stopped_since is None:
         return
     child.sentence = None
     if slot.armed == sentence.attempt:
         _log.warning(
-            "killing a worker for its attempt", worker_pid=child.pid, attempt=sentence.attempt
+            "killing a worker for its attempt",
+            worker_pid=child.pid,
+            attempt=sentence.attempt,
+            stack=child.stack(),
         )
         child.kill(sentence.why, sentence.attempt)
     else:

@@ -1,13 +1,12 @@
 """Workers that do not get ready: importing the handlers hangs, or waits for something for ever.
 
-The worker is asked first where it is, which it answers in the log even from inside a C call, and
-killed a moment later. Its place is tried again; the others work on meanwhile.
+The worker is asked first where it is, which it answers even from inside a C call, and killed a
+moment later. Its place is tried again; the others work on meanwhile.
 """
 
 from __future__ import annotations
 
 from orpheus.clock import SECOND_NS
-from orpheus.ipc.process import SOFT_STOP
 from orpheus.ipc.scoreboard import STUCK
 from orpheus.log import get_logger
 from orpheus.pool.children import Child, Role
@@ -23,12 +22,12 @@ def end_late_start(child: Child, now: int, limit: int) -> None:
         return
     if child.late_since is None:
         child.late_since = now
+        child.ask_where()
+    elif now - child.late_since >= _ANSWER:
         _log.error(
             f"a worker is not ready after {limit / SECOND_NS:g} s: killing it; "
-            "importing the handlers hangs (where, it may print below), "
-            "or takes longer than ORPHEUS_START_SECONDS",
+            "importing the handlers hangs, or takes longer than ORPHEUS_START_SECONDS",
             worker_pid=child.pid,
+            stack=child.stack(),
         )
-        child.send(SOFT_STOP)
-    elif now - child.late_since >= _ANSWER:
         child.kill(STUCK)

@@ -110,7 +110,7 @@ class Master:
             child = waiting[descriptor]
             # An end of file instead of a byte: it is dying, and will be found dead.
             child.ready = bool(os.read(descriptor, 1))
-            child.close()
+            child.close_ready()
 
     def _until_next(self) -> int:
         """How long nothing can be due, in nanoseconds."""

@@ -55,6 +55,7 @@ class Spawner:
     def worker(self, slot: Slot, siblings: Iterable[Child]) -> Child:
         """A worker in a free slot."""
         ready_read, ready_write = os.pipe()
+        stack = _memory_file()
         seat = WorkerSeat(
             self._spec.pool,
             slot.index,
@@ -62,6 +63,7 @@ class Spawner:
             self._output_write,
             self._lifeline_read,
             ready_write,
+            stack,
         )
 
         def main() -> int:
@@ -70,7 +72,7 @@ class Spawner:
             return self._spec.worker(seat)
 
         # Not the ready pipe: the worker closes it, and its number may become a file of the user's.
-        kept = (self._lock.descriptor, self._output_write, self._lifeline_read)
+        kept = (self._lock.descriptor, self._output_write, self._lifeline_read, stack)
         unwanted = (self._output_read, ready_read, *self._of_the_master(siblings))
         slot.reset()
         slot.lane = SYNC
@@ -80,12 +82,14 @@ class Spawner:
         except BaseException:
             slot.state = FREE
             os.close(ready_read)
+            os.close(stack)
             raise
         finally:
             os.close(ready_write)
         _occupy(slot, child.pid)
         child.slot = slot
         child.ready_fd = ready_read
+        child.stack_fd = stack
         return child
 
     def close(self) -> None:
@@ -111,8 +115,8 @@ class Spawner:
 
     def _of_the_master(self, siblings: Iterable[Child]) -> tuple[int, ...]:
         """What belongs to the master alone."""
-        ready = (sibling.ready_fd for sibling in siblings if sibling.ready_fd >= 0)
-        return (self._lifeline_write, *self._signals.descriptors, *ready)
+        theirs = (fd for sibling in siblings for fd in sibling.descriptors())
+        return (self._lifeline_write, *self._signals.descriptors, *theirs)
 
     def _shared(self) -> tuple[int, ...]:
         return (self._output_read, self._output_write, self._lifeline_read, self._lifeline_write)
@@ -121,6 +125,12 @@ class Spawner:
 def _occupy(slot: Slot, pid: int) -> None:
     slot.start_time = start_time(pid) or 0
     slot.pid = pid
+
+
+def _memory_file() -> int:
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("orpheus-stack")
+    return os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
 
 
 def _enlarge(descriptor: int) -> None:

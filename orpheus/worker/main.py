@@ -22,7 +22,7 @@ from orpheus.handlers.loader import load_registry
 from orpheus.ipc.doorbell import Doorbell, worker_bell
 from orpheus.ipc.locks import FileLock, worker_lock
 from orpheus.ipc.output import Kind, encode_record, write_record
-from orpheus.ipc.process import SOFT_STOP, close_in_forks, keep_one_thread, start_time
+from orpheus.ipc.process import SHOW_STACK, close_in_forks, keep_one_thread, start_time
 from orpheus.ipc.scoreboard import ALIVE, Scoreboard, Slot
 from orpheus.ipc.seats import WorkerSeat
 from orpheus.log import bind, get_logger
@@ -60,10 +60,9 @@ def main(seat: WorkerSeat, settings: Settings) -> int:
     )
     sys.stdout, sys.stderr = printed
     held = open_descriptors()
-    # Should the import hang, the master asks where, before it kills.
-    faulthandler.register(SOFT_STOP, file=2)
+    # Before the master kills for an import or an attempt that hangs, it asks where.
+    faulthandler.register(SHOW_STACK, file=seat.stack_fd)
     registry = load_registry(settings)
-    faulthandler.unregister(SOFT_STOP)
     users = open_descriptors() - held
     database = Database(settings, clock)
     worker = _register(database, seat.pool, clock.boot_id, settings)

@@ -132,9 +132,36 @@ BUGS = (
         "law 4",
         "A lease that ran out is reclaimed although its worker may live.",
         "orpheus/maintenance/recovery.py",
-        "        elif is_free(worker_lock(pool.settings.locks_dir, worker.id)):\n",
+        "        elif is_free(lock):\n",
         "        elif worker.id:\n",
         f"{_RECOVERY} -k 'live_holder or left_alone'",
+    ),
+    Bug(
+        "another-boot-is-dead",
+        "law 4",
+        "A worker of another boot, or time namespace, loses its jobs while it holds its lock.",
+        "orpheus/maintenance/recovery.py",
+        "            if is_free(lock) or not lock.exists():\n",
+        "            if lock:\n",
+        f"{_RECOVERY} -k another_boot",
+    ),
+    Bug(
+        "gap-of-the-gate-unseen",
+        "protocol E",
+        "Who waited for the gate longer than its own renewals allow still judges others.",
+        "orpheus/maintenance/renewals.py",
+        """\
+        with self._pool.write(synced=False) as tx:
+            renew(tx, living, self._pool.lease)
+        # Read after the write: who waited at the gate did so beside everybody else.
+        now = self._pool.clock.monotonic()
+""",
+        """\
+        now = self._pool.clock.monotonic()
+        with self._pool.write(synced=False) as tx:
+            renew(tx, living, self._pool.lease)
+""",
+        "tests/maintenance/test_duties.py -k wait_at_the_gate",
     ),
     Bug(
         "no-kill-before-reclaim",

@@ -135,7 +135,7 @@ NAMES = [
     "orpheus_events_seq", "orpheus_ws_clients", "orpheus_ws_frames",
     "orpheus_ws_frames_coalesced", "orpheus_ws_lag_seconds", "orpheus_http_request_seconds",
     "orpheus_leases_reclaimed", "orpheus_fenced_writes", "orpheus_gate_wait_seconds",
-    "orpheus_metrics_stale",
+    "orpheus_metrics_stale", "orpheus_output_dropped",
 ]  # fmt: skip
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections import deque
+from typing import Any
+
+import pytest
 
 from orpheus.clock import SECOND_NS
 from orpheus.domain.attempt import Claim
@@ -39,6 +42,23 @@ def test_a_gap_in_our_own_renewals_forbids_judging_others_for_a_lease(bench: Poo
         renewals.renew()
     assert renewals.unbroken_for_a_lease()
     bench.clock.ahead += 3 * lease
+    renewals.renew()
+    assert not renewals.unbroken_for_a_lease()
+
+
+def test_a_wait_at_the_gate_is_a_gap_too(bench: PoolBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = bench.pool()
+    renewals = Renewals(pool)
+    lease = bench.settings.lease_seconds
+    for _ in range(5):
+        renewals.renew()
+        bench.clock.ahead += lease / 3
+    assert renewals.unbroken_for_a_lease()
+
+    def late(*_: Any) -> None:
+        bench.clock.ahead += lease
+
+    monkeypatch.setattr("orpheus.maintenance.renewals.renew", late)
     renewals.renew()
     assert not renewals.unbroken_for_a_lease()
 

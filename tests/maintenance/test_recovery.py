@@ -167,6 +167,24 @@ def test_another_pools_worker_is_reclaimed_when_its_lease_is_out_and_its_lock_fr
     assert outcomes(bench) == ["done", "crashed", "interrupted"]
 
 
+@pytest.mark.parametrize("lock_is", ["free", "gone"])
+def test_a_worker_of_another_boot_is_reclaimed_unless_its_lock_says_that_it_lives(
+    bench: PoolBench, lock_is: str
+) -> None:
+    jobs = bench.submit(3)
+    lock = bench.lock_of(die_in_second(bench, bench.pool("other"), jobs))
+    # What a time namespace of the same boot looks like from ours.
+    bench.clock.boot = "another boot"
+    mine = bench.pool("mine")
+    reclaim_other_pools(mine, may_kill=True)
+    assert outcomes(bench) == [None] * 3
+    lock.close()
+    if lock_is == "gone":
+        lock.path.unlink()
+    reclaim_other_pools(mine, may_kill=True)
+    assert outcomes(bench) == ["interrupted"] * 3
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="killing exactly needs pidfd")
 def test_a_live_holder_of_expired_leases_is_killed_before_its_jobs_go_back(
     bench: PoolBench,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from orpheus.ipc.process import fork
-from orpheus.ipc.scoreboard import TIMED_OUT, Scoreboard, Slot
+from orpheus.ipc.scoreboard import CANCELLED, TIMED_OUT, Scoreboard, Slot
 from orpheus.pool.children import Child, Role
 from orpheus.pool.deadlines import enforce
 from tests.pool.harness import StartPool
@@ -51,8 +51,10 @@ def test_an_attempt_that_ends_when_asked_is_not_killed(start_pool: StartPool) ->
     assert pool.stop() == 0
 
 
-def test_a_cancelled_attempt_is_asked_each_second_and_not_killed(start_pool: StartPool) -> None:
-    pool = start_pool(processes=1, worker="cancelled", grace=0.1)
+def test_a_cancelled_attempt_is_asked_each_second_and_killed_after_the_grace(
+    start_pool: StartPool,
+) -> None:
+    pool = start_pool(processes=1, worker="cancelled", grace=2.5)
     (worker,) = pool.workers(1)
     (slot,) = pool.live_slots()
     slot.cancel = 8
@@ -60,8 +62,10 @@ def test_a_cancelled_attempt_is_asked_each_second_and_not_killed(start_pool: Sta
     slot.cancel = 9
     asked = pool.noted("soft_stops", 3)
     assert all(0.8 < b["at"] - a["at"] < 1.5 for a, b in pairwise(asked))
-    assert alive(worker)
     assert slot.timeout == 0
+    (settled,) = pool.noted("settled")
+    assert settled["worker"] == worker
+    assert (settled["killed_for"], settled["killed_why"]) == (9, CANCELLED)
     assert pool.stop() == 0
 
 
@@ -140,6 +144,8 @@ def test_a_worker_whose_attempt_ended_in_time_goes_on(tmp_path: Path) -> None:
         slot.armed = 5
         enforce(child, time.monotonic_ns(), grace=0)
         assert slot.timeout == 5
+        # It may say where it is before it is stopped.
+        enforce(child, time.monotonic_ns(), grace=0)
         eventually(lambda: stopped(child.pid))
         # It finished attempt 5 and had begun the next one just before it stopped.
         slot.armed = 6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from datetime import datetime
@@ -43,7 +44,9 @@ def moment(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def test_jobs_that_cannot_be_asked_to_end_are_killed_in_time(client: Client) -> None:
+def test_jobs_that_cannot_be_asked_to_end_are_killed_in_time(
+    client: Client, system: System
+) -> None:
     options: dict[str, Any] = {"timeout": 0.5, "max_retries": 0}
     # A C call holds the interpreter; the second is deaf to TERM and obeys the soft stop; the third
     # swallows that.
@@ -56,7 +59,21 @@ def test_jobs_that_cannot_be_asked_to_end_are_killed_in_time(client: Client) -> 
         (attempt,) = ended["attempts"]
         assert attempt["exit"] == (None if name == "deaf" else "SIGKILL"), name
         assert moment(attempt["finished_at"]) - moment(attempt["started_at"]) < 0.5 + 0.5 + 1
+        if name != "deaf":
+            # Where it was, in the worker's log.
+            assert re.search(rf"line \d+ in {name}\\n", system.log()), name
     assert all(client.wait(other, timeout=20)["state"] == "done" for other in others)
+
+
+def test_a_cancelled_job_that_does_not_listen_is_killed_after_the_grace(client: Client) -> None:
+    id_ = client.submit("stubborn", {})["id"]
+    eventually(lambda: client.get(id_)["started_at"] is not None, timeout=20)
+    client.cancel(id_)
+    ended = client.wait(id_, timeout=20)
+    assert (ended["state"], ended["error"]["kind"]) == ("cancelled", "cancelled")
+    assert (ended["crashes"], ended["retries"]) == (0, 0)
+    (attempt,) = ended["attempts"]
+    assert (attempt["outcome"], attempt["exit"]) == ("cancelled", "SIGKILL")
 
 
 def test_an_exit_without_an_error_is_a_crash_and_no_success(client: Client, system: System) -> None:
@@ -136,6 +153,9 @@ def test_log_lines_that_do_not_fit_the_pipe_are_counted_and_cost_the_job_nothing
     id_ = client.submit("chatters", {"lines": 20_000})["id"]
     assert client.wait(id_, timeout=60)["state"] == "done"
     eventually(lambda: stored(system, id_) + dropped(system) - before == 20_000, timeout=20)
+    # Counted once, however often it is looked at.
+    client.wait(client.submit("chatters", {"lines": 1})["id"])
+    eventually(lambda: told(system) == dropped(system), timeout=20)
 
 
 def dropped(system: System) -> int:
@@ -145,6 +165,12 @@ def dropped(system: System) -> int:
         return sum(slot.dropped_output for slot in board.slots)
     finally:
         board.close()
+
+
+def told(system: System) -> int:
+    """What the figures say of it."""
+    total = "SELECT coalesce(sum(value), 0) FROM totals WHERE name = 'output_dropped'"
+    return int(rows(system, total)[0][0])
 
 
 def stored(system: System, id_: int) -> int:
