@@ -135,9 +135,10 @@ class Supervision:
         if pid is None:
             return True
         deadline = time.monotonic() + patience
-        while self._pid() == pid and time.monotonic() < deadline:
+        # Not by its file, which it removes some time before it is gone.
+        while _is_supervisord(pid) and time.monotonic() < deadline:
             time.sleep(0.05)
-        if self._pid() == pid:
+        if _is_supervisord(pid):
             os.kill(pid, signal.SIGKILL)
         return True
 
@@ -182,19 +183,12 @@ class Supervision:
             transport.close()
 
     def _pid(self) -> int | None:
-        """The running supervisord of this checkout, checked to be one: pids are used again."""
+        """The running supervisord of this checkout."""
         try:
             pid = int((self.run_dir / "supervisord.pid").read_text(encoding="ascii"))
-            os.kill(pid, 0)
         except (OSError, ValueError):
             return None
-        try:
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
-            state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-        except FileNotFoundError:
-            return pid if sys.platform != "linux" else None
-        zombie = state.rpartition(")")[2].split()[0] == "Z"
-        return pid if b"supervisord" in command and not zombie else None
+        return pid if _is_supervisord(pid) else None
 
     def _marked(self) -> Iterator[tuple[int, int]]:
         """`(pid, pidfd)` of each process whose environment names our supervisord.
@@ -220,6 +214,21 @@ class Supervision:
                 yield pid, descriptor
             else:
                 os.close(descriptor)
+
+
+def _is_supervisord(pid: int) -> bool:
+    """Whether that process lives and is one: pids are used again."""
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return sys.platform != "linux"
+    zombie = state.rpartition(")")[2].split()[0] == "Z"
+    return b"supervisord" in command and not zombie
 
 
 def _error_in(line: str) -> str | None:

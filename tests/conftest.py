@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.pools import PoolBench, pool_bench
 
-pytest_plugins = ["tests.support.ci_guard", "tests.support.halves"]
+pytest_plugins = ["tests.support.ci_guard", "tests.support.lanes"]
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -28,6 +28,8 @@ _LONGEST_WAIT = 60.0
 _RESTART_PATIENCE = 30.0
 """How long `wait` puts up with a server that restarts."""
 _RESTART_POLL = 0.2
+# The server closes what is idle for 5 s (uvicorn's default); a request sent at that moment is lost.
+IDLE_SECONDS = 3.0
 
 
 class OrpheusHTTPError(OrpheusError):
@@ -80,6 +82,7 @@ class Client:
             base_url=self.url,
             headers=headers,
             timeout=timeout,
+            limits=httpx.Limits(keepalive_expiry=IDLE_SECONDS),
             # A proxy from the environment must not see, nor break, requests to this machine.
             trust_env=not _is_loopback(self.url),
         )

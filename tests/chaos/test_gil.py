@@ -57,7 +57,7 @@ def tiny_jobs_until(system: System, held: int) -> list[float]:
 
 @pytest.mark.timeout(120)
 def test_a_handler_that_holds_the_gil_runs_once_and_hurts_nobody(tmp_path: Path) -> None:
-    hold(tmp_path, seconds=6, lease="1.5")
+    hold(tmp_path, seconds=4, lease="1")
 
 
 @pytest.mark.long
@@ -68,7 +68,7 @@ def test_thirty_seconds_in_one_c_call_under_a_lease_of_five(tmp_path: Path) -> N
 
 @pytest.mark.timeout(120)
 def test_it_is_killed_at_its_timeout_and_retried_and_no_other_job_is_hurt(tmp_path: Path) -> None:
-    timeout, grace = 2, 1
+    timeout, grace = 1, 0.5
     trace = tmp_path / "trace.txt"
     payload = {"rounds": rounds_for(60), "path": str(trace)}
     with (
@@ -83,7 +83,7 @@ def test_it_is_killed_at_its_timeout_and_retried_and_no_other_job_is_hurt(tmp_pa
         assert [one["outcome"] for one in ended["attempts"]] == ["timed_out"] * 2
         for attempt in ended["attempts"]:
             ran = moment(attempt["finished_at"]) - moment(attempt["started_at"])
-            assert timeout + grace <= ran <= timeout + grace + 1
+            assert timeout + grace <= ran <= timeout + grace + 2
             assert attempt["exit"] == "SIGKILL"
         for other in others:
             job = client.wait(other, timeout=30)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import uvicorn
 
-from orpheus.client.http import Client, OrpheusHTTPError, ServerUnreachable, server_url
+from orpheus.client.http import (
+    IDLE_SECONDS,
+    Client,
+    OrpheusHTTPError,
+    ServerUnreachable,
+    server_url,
+)
 from tests.support.fake_api import Answer, FakeApi, Request, fake_api
 from tests.support.ports import free_port
 
@@ -50,6 +59,27 @@ def test_a_cancel_whose_answer_is_lost_is_not_sent_again() -> None:
         with pytest.raises(ServerUnreachable):
             client.cancel(7)
         assert len(api.requests) == 1
+
+
+def test_an_idle_connection_is_given_up_before_the_server_closes_it(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert uvicorn.Config("an:app").timeout_keep_alive - IDLE_SECONDS >= 1
+    connected: list[object] = []
+    connect = socket.create_connection
+
+    def count(*args: Any, **options: Any) -> socket.socket:
+        connected.append(args[0])
+        return connect(*args, **options)
+
+    monkeypatch.setattr(socket, "create_connection", count)
+    for idle, connections in ((60.0, 1), (0.0, 2)):
+        monkeypatch.setattr("orpheus.client.http.IDLE_SECONDS", idle)
+        connected.clear()
+        with Client(api.url, token="") as client:
+            for _ in range(2):
+                client.submit("sum_range", {"n": 1})
+        assert len(connected) == connections
 
 
 def test_each_submit_has_its_own_key(api: FakeApi) -> None:

@@ -14,6 +14,7 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
 from orpheus import DirectClient
+from orpheus.client.http import IDLE_SECONDS
 from tests.support.system import System
 
 _TEXT = "orpheus looked back " * 25_000
@@ -84,7 +85,8 @@ class Load:
     def _every(self, seconds: float, act: Callable[[httpx.Client], None]) -> None:
         def run() -> None:
             due = time.monotonic()
-            with httpx.Client(base_url=self._system.url, timeout=30) as client:
+            limits = httpx.Limits(keepalive_expiry=IDLE_SECONDS)
+            with httpx.Client(base_url=self._system.url, timeout=30, limits=limits) as client:
                 while not self._over.wait(max(0.0, due - time.monotonic())):
                     act(client)
                     due = max(due + seconds, time.monotonic())

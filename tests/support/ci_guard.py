@@ -13,8 +13,13 @@ from collections.abc import Generator
 import pytest
 
 GUARDED = ("browser", "supervisor", "processes")
-# What each half of the suite (tests/support/halves.py) must have run; None is the whole suite.
-EXPECTED = {None: GUARDED, "processes": ("supervisor", "processes"), "rest": ("browser",)}
+# What each lane of the suite (tests/support/lanes.py) must have run; None is the whole suite.
+EXPECTED = {
+    None: GUARDED,
+    "processes": ("processes",),
+    "systems": ("browser", "supervisor"),
+    "rest": ("processes",),
+}
 _executed = pytest.StashKey[set[str]]()
 
 
@@ -78,5 +83,5 @@ def _vanished(session: pytest.Session) -> list[str]:
     )
     if not _in_ci() or narrowed:
         return []
-    expected = EXPECTED[config.getoption("--half", default=None)]
+    expected = EXPECTED[config.getoption("--lane", default=None)]
     return [name for name in expected if name not in config.stash[_executed]]
