@@ -25,7 +25,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 GROUPS = {
     "limit": ("limit", "drain"),
     "peers": ("peers",),
-    "work": ("latency", "http", "bulk", "mixed", "idle", "gate", "wal", "wake"),
+    "work": ("latency", "http", "bulk", "mixed", "idle", "gate", "wal", "wake", "feed"),
     "growth": ("growth",),
 }
 PARTS = tuple(part for parts in GROUPS.values() for part in parts)

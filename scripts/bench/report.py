@@ -20,6 +20,7 @@ TITLES = {
     "gate": "Nine writers at one gate",
     "wal": "The write-ahead log",
     "wake": "Wake-ups",
+    "feed": "The feed",
     "growth": "Growth",
 }
 

@@ -115,6 +115,9 @@ def _work(results: Results) -> Iterator[Verdict]:
     for figure in results.of("gate"):
         if figure.name == "shares apart" and "turnstile" in figure.subject:
             yield Verdict("shares of nine writers, apart", figure.value, "×", 1.2, 1.2, False)
+    for figure in results.of("feed"):
+        if figure.name == "lag p99":
+            yield Verdict(f"feed lag p99, {figure.subject}", figure.value, "ms", 250, 250, False)
     for figure in results.of("wake"):
         if figure.name == "latest":
             yield Verdict("delayed jobs, latest start", figure.value, "ms", 20, 20, False)
