@@ -28,6 +28,9 @@ MINIMUM_SQLITE = (3, 38, 0)
 # What a transaction of a whole batch changes stays in memory until its commit: written to the log
 # in pieces and read back from there it takes half as long again.
 _LARGE_CACHE_KIB = 40 * 1024
+# A reader, who is outside the gate, may be the first after a crash and recover the log; law 1
+# allows so much inside it.
+RECOVERY_MS = 250
 _FIGURES_EVERY_NS = 5 * SECOND_NS
 
 _open: dict[int, sqlite3.Connection] = {}
@@ -74,15 +77,16 @@ def connect(
     _open[id(connection)] = connection
     try:
         for pragma in (
+            f"busy_timeout = {RECOVERY_MS}",
             f"synchronous = {durability.upper()}",
             "foreign_keys = ON",
-            "busy_timeout = 0",
             f"wal_autocheckpoint = {LAST_RESORT_PAGES}",
             f"journal_size_limit = {KEPT_BYTES}",
             "temp_store = MEMORY",
             "trusted_schema = OFF",
             "cell_size_check = ON",
             "mmap_size = 0",
+            "busy_timeout = 0",
         ):
             connection.execute(f"PRAGMA {pragma}")
     except sqlite3.Error as error:

@@ -45,10 +45,12 @@ def migrate(
             _refuse_a_lost_one(settings)
             connection = database.connect(settings.database_path, settings.durability)
         try:
+            connection.execute(f"PRAGMA busy_timeout = {database.RECOVERY_MS}")
             with gate.held(timeout):
                 _use_wal(connection)
             if kind == ORPHEUS:
                 _refuse_a_damaged_one(settings, connection)
+            connection.execute("PRAGMA busy_timeout = 0")
             version = _apply(connection, gate, settings, timeout)
             _marker(settings).touch(mode=0o600)
             return version

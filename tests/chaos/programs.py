@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from typing import Protocol
 
+from orpheus.errors import EXIT_TEMPORARY
 from tests.support.system import System
 
 # By a signal of ours, in order, or "try again"; anything else is a defect.
@@ -51,6 +52,7 @@ class ByHarness:
         if main is not None and (code := main.poll()) is not None:
             self._note("main", code)
             self._system.start_pool()
+        try_second_again(self._system)
 
     def ripe(self, program: str) -> bool:
         return True
@@ -64,6 +66,13 @@ class ByHarness:
     def _note(self, program: str, code: int) -> None:
         if code not in _EXPECTED_ENDS:
             self.oddities.append(f"{program} ended with {code}")
+
+
+def try_second_again(system: System) -> None:
+    """The second pool stays down when it was struck or ended, but not when it said "try again"."""
+    second = system.pools.get("second")
+    if second is not None and second.poll() == EXIT_TEMPORARY:
+        system.start_pool("second")
 
 
 def pid_of(system: System, program: str) -> int | None:

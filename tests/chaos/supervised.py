@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from tests.chaos.processes import children, gone
-from tests.chaos.programs import pid_of
+from tests.chaos.programs import pid_of, try_second_again
 from tests.chaos.systems import HANDLERS, ROOT, SETTINGS
 from tests.support.checkout import Checkout
 from tests.support.system import System
@@ -71,6 +71,7 @@ class BySupervisord:
         for program in _COMMANDS:
             if pid := self.pid(program):
                 self._seen.setdefault(pid, time.monotonic())
+        try_second_again(self._system)
 
     def ripe(self, program: str) -> bool:
         if program not in _COMMANDS:

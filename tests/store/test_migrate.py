@@ -6,6 +6,7 @@ import os
 import signal
 import sqlite3
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -49,6 +50,30 @@ def test_migrating_again_changes_nothing(tmp_path: Path) -> None:
     after = sqlite3.connect(settings.database_path)
     assert list(after.iterdump()) == first
     after.close()
+
+
+@pytest.mark.parametrize("what", ["migrate", "open"])
+def test_a_reader_that_just_recovers_the_log_is_waited_for(tmp_path: Path, what: str) -> None:
+    settings = settings_at(tmp_path)
+    migrate(settings, SystemClock())
+    # As during a recovery, nobody else can even look.
+    reader = sqlite3.connect(settings.database_path, isolation_level=None, check_same_thread=False)
+    reader.execute("PRAGMA locking_mode = EXCLUSIVE")
+    reader.execute("BEGIN IMMEDIATE")
+
+    def recovered() -> None:
+        reader.execute("ROLLBACK")
+        reader.close()
+
+    timer = threading.Timer(0.05, recovered)
+    timer.start()
+    try:
+        if what == "migrate":
+            assert migrate(settings, SystemClock()) == latest_version()
+        else:
+            Database(settings, SystemClock()).close()
+    finally:
+        timer.join()
 
 
 def together(settings: Settings, main: Callable[[], int]) -> list[int]:
