@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,7 +57,8 @@ def pool_processes(data_dir: Path, name: str, master: int) -> PoolProcesses:
     """What the board of one run of a pool says; it may be read after the master's death too."""
     found = PoolProcesses(master)
     for path in data_dir.glob(f"run/{name}-{master}-*.board"):
-        with _board(path) as board:
+        # It may be removed between two looks, by the master itself or by the next one.
+        with suppress(FileNotFoundError), _board(path) as board:
             found.maintenance = board.maintenance_pid or None
             found.beat = board.maintenance_beat
             for slot in board.slots:
