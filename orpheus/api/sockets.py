@@ -74,6 +74,9 @@ class Connection:
                 tasks.start_soon(self._watch, closing)
                 async for frame in frames:
                     await self._send(frame)
+                    # The next frame may be there already, without a wait that a cancel could end.
+                    if self._scope.cancel_called:
+                        break
         if self._end is None:
             return
         if closing.is_set():

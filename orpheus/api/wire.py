@@ -13,6 +13,7 @@ from typing import Any
 
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
 
@@ -213,6 +214,16 @@ class WebSocketProtocol(_MustRead, WebSocketsSansIOProtocol):
             if not self._untaken:
                 self.transport.resume_reading()
         return message
+
+    async def send(self, message: Any) -> None:
+        """As uvicorn, but where its parser has ended the connection the client is gone, and what
+        was on its way is no defect of the app."""
+        await self.writable.wait()
+        if self.close_sent and message["type"] == "websocket.close":
+            return
+        if self.close_sent and message["type"] == "websocket.send":
+            raise ClientDisconnected
+        await super().send(message)
 
     def handle_text(self, event: Frame) -> None:
         if self._may_send():

@@ -1,4 +1,4 @@
-"""How a connection ends when its client does not read."""
+"""How a connection ends when its client does not read, or has left."""
 
 from __future__ import annotations
 
@@ -57,3 +57,26 @@ async def test_a_client_that_does_not_read_is_let_go(
         await connection.serve(endless(), ignore, anyio.Event())
     assert sent[-1]["type"] == "websocket.close"
     assert sent[-1]["code"] == 1013
+
+
+async def test_a_client_that_left_while_more_was_to_be_sent_is_no_error(tmp_path: Path) -> None:
+    tried: list[Message] = []
+
+    async def receive() -> Message:
+        if not tried:
+            return {"type": "websocket.connect"}
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        tried.append(message)
+        if message["type"] == "websocket.send":
+            raise OSError("gone")
+
+    socket = WebSocket({"type": "websocket", "headers": [], "path": "/ws"}, receive, send)
+    await socket.accept()
+    metrics = SocketMetrics(CollectorRegistry())
+    connection = Connection(socket, Reads(tmp_path / "none.db"), metrics)
+    with anyio.fail_after(5):
+        await connection.serve(endless(), ignore, anyio.Event())
+    assert [message["type"] for message in tried] == ["websocket.accept", "websocket.send"]

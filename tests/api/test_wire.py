@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import resource
 import socket
@@ -10,9 +11,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
+from uvicorn.protocols.utils import ClientDisconnected
 
 from orpheus.api.bodies import READ_SECONDS
-from orpheus.api.wire import HEAD_BYTES, HEAD_SECONDS
+from orpheus.api.wire import HEAD_BYTES, HEAD_SECONDS, WebSocketProtocol
 from tests.api.running import Api
 from tests.support.waiting import eventually
 
@@ -283,3 +285,20 @@ def test_a_body_that_drips_is_not_waited_for(api: Api) -> None:
 
         eventually(ended, timeout=60)
         assert time.monotonic() - started < READ_SECONDS + 5
+
+
+def test_what_is_sent_after_the_parser_ended_a_socket_is_no_defect() -> None:
+    """A frame that cannot be arrives while the app is about to send."""
+
+    async def late() -> None:
+        protocol = WebSocketProtocol.__new__(WebSocketProtocol)
+        protocol.writable = asyncio.Event()
+        protocol.writable.set()
+        protocol.disconnected = False
+        protocol.handshake_complete = protocol.close_sent = True
+        protocol.initial_response = None
+        with pytest.raises(ClientDisconnected):
+            await protocol.send({"type": "websocket.send", "text": "{}"})
+        await protocol.send({"type": "websocket.close", "code": 1000})
+
+    asyncio.run(late())
