@@ -15,13 +15,12 @@ from itertools import count
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orpheus.api.metrics import HttpMetrics
-from orpheus.api.problems import problem
+from orpheus.api.problems import PATH_SHOWN, problem
 from orpheus.clock import SECOND_NS, Clock
 from orpheus.log import get_logger
 
 SLOW_SECONDS = 1.0
 _QUIET = frozenset({"/livez", "/healthz", "/readyz", "/metrics"})
-_PATH_SHOWN = 200
 
 
 class Access:
@@ -110,4 +109,4 @@ def _route(scope: Scope) -> str:
 
 
 def _path(scope: Scope) -> str:
-    return ascii(scope["path"][:_PATH_SHOWN])[1:-1]
+    return ascii(scope["path"][:PATH_SHOWN])[1:-1]

@@ -20,8 +20,8 @@ from starlette.types import Scope
 from orpheus.errors import InvalidRequest, RequestError, StoreBusy, StoreFailed
 
 MEDIA_TYPE = "application/problem+json"
-# Of what a client sent, no more than this comes back.
-_PATH_SHOWN = 200
+# Of a path that a client sent, no more than this comes back or is logged.
+PATH_SHOWN = 200
 _RETRY_AFTER_SECONDS = {"queue_full": 5, "storage_low": 10, "store_busy": 1}
 
 # code -> (status, title)
@@ -75,7 +75,7 @@ def problem(
         "title": title,
         "status": status,
         "detail": detail,
-        "instance": scope.get("path", "")[:_PATH_SHOWN],
+        "instance": scope.get("path", "")[:PATH_SHOWN],
         "code": code,
         "errors": [{"loc": list(loc), "msg": message} for loc, message in errors],
         "request_id": scope.get("state", {}).get("request_id", ""),

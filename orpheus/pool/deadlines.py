@@ -31,6 +31,7 @@ def enforce(child: Child, now: int, grace: int) -> None:
     attempt = slot.armed
     deadline = slot.deadline_mono
     cancelled = slot.cancel == attempt
+    asked = child.soft_stopped == attempt
     if attempt == 0 or slot.armed != attempt:
         # Nothing runs, or the words read between belong to what ran before or after.
         return
@@ -39,14 +40,10 @@ def enforce(child: Child, now: int, grace: int) -> None:
         slot.timeout = attempt
     if overdue and now >= deadline + grace:
         _begin(child, attempt, TIMED_OUT)
-    elif cancelled and _asked_since(child, attempt, now) <= now - grace:
+    elif cancelled and asked and now >= child.soft_stopped_since + grace:
         _begin(child, attempt, CANCELLED)
     elif overdue or cancelled:
         _soft_stop(child, attempt, now)
-
-
-def _asked_since(child: Child, attempt: int, now: int) -> int:
-    return child.soft_stopped_since if child.soft_stopped == attempt else now + 1
 
 
 def _soft_stop(child: Child, attempt: int, now: int) -> None:

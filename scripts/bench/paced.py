@@ -8,7 +8,7 @@ from collections.abc import Callable
 PER_SECOND = 20
 
 
-def paced(call: Callable[[], None], times: int, per_second: float = PER_SECOND) -> None:
+def paced(call: Callable[[], object], times: int, per_second: float = PER_SECOND) -> None:
     """Call so often; late ones are not made up for."""
     due = time.monotonic()
     for _ in range(times):

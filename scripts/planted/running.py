@@ -215,7 +215,7 @@ BUGS = (
         "protocol D",
         "A cancelled attempt that does not listen runs until its timeout.",
         "orpheus/pool/deadlines.py",
-        "    elif cancelled and _asked_since(child, attempt, now) <= now - grace:\n",
+        "    elif cancelled and asked and now >= child.soft_stopped_since + grace:\n",
         "    elif cancelled and grace < 0:\n",
         f"{_DEADLINES} -k killed_after_the_grace",
     ),

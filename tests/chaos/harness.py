@@ -13,11 +13,10 @@ from tests.chaos.processes import (
     PoolProcesses,
     Processes,
     children,
-    gone,
     pool_processes,
-    stands_still,
 )
 from tests.chaos.programs import ByHarness, Programs
+from tests.support.processes import alive, stopped
 from tests.support.system import System
 
 _RESUMED_AFTER = 2.0
@@ -91,12 +90,12 @@ class Chaos:
 
     def resume(self, pid: int) -> None:
         """Let a stopped process go on, if it still stands still."""
-        if stands_still(pid):
+        if stopped(pid):
             os.kill(pid, signal.SIGCONT)
 
     def stopped_that_live(self) -> list[int]:
         """Processes that were stopped and have not been replaced."""
-        return [pid for pid in self._stopped if stands_still(pid)]
+        return [pid for pid in self._stopped if stopped(pid)]
 
     def deadly(self) -> set[int]:
         """Every process whose end is our doing."""
@@ -118,7 +117,7 @@ class Chaos:
         found = self.look()
         pool, pids = self._targets(found, target)
         if number == signal.SIGSTOP:
-            pids = [pid for pid in pids if not stands_still(pid)]
+            pids = [pid for pid in pids if not stopped(pid)]
         if not pids:
             return False
         blow = Blow(what, pids, time.time(), pool)
@@ -148,7 +147,7 @@ class Chaos:
             name, pid = "second", found.pools.get("second", PoolProcesses()).master
         else:
             name, pid = "main", getattr(found, target)
-        return name, [pid] if pid and not gone(pid) else []
+        return name, [pid] if pid and alive(pid) else []
 
     def _followers(self, found: Processes, pids: list[int]) -> list[int]:
         """A master's death is its children's, of those too it forked since we looked."""

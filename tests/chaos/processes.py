@@ -78,24 +78,6 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in text.split()]
 
 
-def state(pid: int) -> str | None:
-    """The letter `ps` shows, None if there is no such process."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
-    except OSError:
-        return None
-
-
-def gone(pid: int) -> bool:
-    """Whether a process has ended; whoever must reap it may not have done so yet."""
-    return state(pid) in (None, "Z", "X")
-
-
-def stands_still(pid: int) -> bool:
-    """Whether a process is stopped by a signal."""
-    return state(pid) == "T"
-
-
 @contextmanager
 def _board(path: Path) -> Iterator[Scoreboard]:
     board = Scoreboard.open(path)

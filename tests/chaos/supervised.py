@@ -6,10 +6,11 @@ import threading
 import time
 from pathlib import Path
 
-from tests.chaos.processes import children, gone
+from tests.chaos.processes import children
 from tests.chaos.programs import pid_of, try_second_again
 from tests.chaos.systems import HANDLERS, ROOT, SETTINGS
 from tests.support.checkout import Checkout
+from tests.support.processes import alive
 from tests.support.system import System
 
 # The shipped startsecs is 1: what ends sooner is started later and later, and finally not at all.
@@ -63,7 +64,7 @@ class BySupervisord:
         if program not in _COMMANDS:
             return pid_of(self._system, program)
         for child in children(self._supervisord()):
-            if not gone(child) and _COMMANDS[program] in _command(child):
+            if alive(child) and _COMMANDS[program] in _command(child):
                 return child
         return None
 

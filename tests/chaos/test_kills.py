@@ -10,10 +10,10 @@ import pytest
 
 from tests.chaos.blows import SECOND_POOL, Planned, planned, schedule
 from tests.chaos.harness import Chaos
-from tests.chaos.processes import gone
 from tests.chaos.report import too_slow
 from tests.chaos.systems import system_for_chaos
 from tests.chaos.wave import Verdict, run_wave
+from tests.support.processes import alive
 from tests.support.system import System
 from tests.support.waiting import eventually
 
@@ -70,7 +70,7 @@ def test_a_dead_master_leaves_no_orphan(tmp_path: Path) -> None:
         assert len(before.workers) == 2
         chaos.strike("kill master")
         pids = [*before.workers, before.maintenance or 0]
-        eventually(lambda: all(gone(pid) for pid in pids), timeout=5)
+        eventually(lambda: all(not alive(pid) for pid in pids), timeout=5)
 
 
 def _running(system: System) -> bool:

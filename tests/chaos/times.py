@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 
 from tests.chaos.evidence import Evidence
 from tests.chaos.harness import Blow, Chaos
-from tests.chaos.processes import Processes, gone
+from tests.chaos.processes import Processes
+from tests.support.processes import alive
 
 WORKER = "worker killed, its job free again"
 MASTER = "master killed, a job of the new pool done"
@@ -68,7 +69,7 @@ class Condition:
 
     def _in_order(self, found: Processes, name: str) -> bool:
         pool = found.pools.get(name)
-        if pool is None or not pool.maintenance or gone(pool.maintenance):
+        if pool is None or not pool.maintenance or not alive(pool.maintenance):
             return False
         # The beat on the board may still be its predecessor's.
         return pool.beat > self._since.setdefault(pool.maintenance, time.monotonic_ns())
@@ -144,7 +145,7 @@ def _a_job_is_done(chaos: Chaos, blow: Blow) -> bool:
 
 
 def _livez(chaos: Chaos, blow: Blow) -> bool:
-    if not gone(blow.pids[0]) or chaos.stopped_that_live():
+    if alive(blow.pids[0]) or chaos.stopped_that_live():
         return False  # one that stands still would only hold us up
     connection = http.client.HTTPConnection("127.0.0.1", chaos.system.port, timeout=0.3)
     try:

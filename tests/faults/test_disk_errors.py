@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from orpheus.errors import EXIT_TEMPORARY
 from orpheus.settings import Settings
 from orpheus.store import admission
 from orpheus.store.migrate import migrate
+from tests.faults.small_disk import fill, small_disk_at
 from tests.faults.strace import SYNCS, WRITES, failing
 from tests.store.writer_peer import Peer, started, wire
 from tests.support.stores import integrity, settings_at
@@ -119,21 +119,8 @@ def test_a_file_that_may_not_grow(settings: Settings) -> None:
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 4 MiB."""
     folder = tmp_path / "small"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(command, check=False, timeout=10).returncode:
-        pytest.skip("a small file system cannot be mounted here: a full disk is NOT tested")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=10)
-
-
-def fill(path: Path) -> None:
-    with path.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-        except OSError:
-            return
+    with small_disk_at(folder, 4):
+        yield folder
 
 
 def test_a_full_disk_is_refused_politely_and_passes_by_itself(

@@ -2,46 +2,28 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.faults.small_disk import fill, small_disk_at
 from tests.faults.supervised import Supervised
 from tests.support.stores import integrity
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.processes, pytest.mark.long]
 
-MIB = 1024 * 1024
-# Enough for new jobs to be taken at first: they are refused below 256 MiB.
+# Megabytes: enough for new jobs to be taken at first: they are refused below 256 MiB.
 SIZE = 320
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     """The folder of a system whose data folder is a file system of its own."""
-    data = tmp_path / "data"
-    data.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}m", "tmpfs", str(data)]
-    if os.geteuid() != 0 or subprocess.run(command, check=False, timeout=10).returncode:
-        pytest.skip("a file system cannot be mounted here: a full disk is NOT tested")
-    yield tmp_path
-    subprocess.run(["umount", "--lazy", str(data)], check=True, timeout=10)
-
-
-def fill(path: Path) -> None:
-    """Take all the room there is."""
-    with path.open("wb", buffering=0) as file:
-        for piece in (MIB, 4096):
-            try:
-                while True:
-                    file.write(bytes(piece))
-            except OSError:
-                continue
+    with small_disk_at(tmp_path / "data", SIZE):
+        yield tmp_path
 
 
 def test_nothing_is_lost_and_it_goes_on_by_itself(folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from orpheus.ipc.scoreboard import ALIVE, Scoreboard
+from tests.chaos.processes import children, pool_processes
 from tests.support.system import System
 
 MB = 1e6
@@ -31,20 +31,14 @@ def look(system: System) -> Figures:
 def _roles(system: System) -> dict[str, list[int]]:
     api, master = system.api, system.pools["main"]
     assert api is not None
-    roles = {"api": [api.pid], "writer": _children(api.pid), "master": [master.pid]}
-    for path in (system.data_dir / "run").glob(f"main-{master.pid}-*.board"):
-        board = Scoreboard.open(path)
-        try:
-            roles["maintenance"] = [board.maintenance_pid]
-            roles["worker"] = [slot.pid for slot in board.slots if slot.state == ALIVE]
-        finally:
-            board.close()
-    return roles
-
-
-def _children(pid: int) -> list[int]:
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-    return [int(child) for child in text.split()]
+    pool = pool_processes(system.data_dir, "main", master.pid)
+    return {
+        "api": [api.pid],
+        "writer": children(api.pid),
+        "master": [master.pid],
+        "maintenance": [pool.maintenance] if pool.maintenance else [],
+        "worker": pool.workers,
+    }
 
 
 def _process(pid: int) -> Figures | None:

@@ -55,7 +55,7 @@ class Load:
         self._every(1.0, self._cancelled)
         self._every(1.0, self._job("no_such_type", {}))
         self._every(0.2, self._page())
-        self._every(0.5, lambda _: void(self._direct.submit("sleep", {"seconds": 0})))
+        self._every(0.5, lambda _: self._direct.submit("sleep", {"seconds": 0}))
         for _ in range(_READERS):
             self._thread(self._read)
         self._every(1.0, self._come_and_go)
@@ -82,7 +82,7 @@ class Load:
         except Exception as error:
             self.failures.append(f"{type(error).__name__}: {error}")
 
-    def _every(self, seconds: float, act: Callable[[httpx.Client], None]) -> None:
+    def _every(self, seconds: float, act: Callable[[httpx.Client], object]) -> None:
         def run() -> None:
             due = time.monotonic()
             limits = httpx.Limits(keepalive_expiry=IDLE_SECONDS)
@@ -101,9 +101,9 @@ class Load:
 
     def _job(
         self, type_: str, payload: dict[str, object], **options: object
-    ) -> Callable[[httpx.Client], None]:
+    ) -> Callable[[httpx.Client], object]:
         body = {"type": type_, "payload": payload, **options}
-        return lambda client: void(self._noted(client.post("/jobs", json=body)))
+        return lambda client: self._noted(client.post("/jobs", json=body))
 
     def _batch(self, client: httpx.Client) -> None:
         jobs = [{"type": "wordcount", "payload": {"text": f"line {n}"}} for n in range(100)]
@@ -118,7 +118,7 @@ class Load:
         job = self._noted(client.post("/jobs", json=body)).json()
         self._noted(client.post(f"/jobs/{job['id']}/cancel", json={}))
 
-    def _page(self) -> Callable[[httpx.Client], None]:
+    def _page(self) -> Callable[[httpx.Client], object]:
         turn = 0
 
         def act(client: httpx.Client) -> None:
@@ -140,7 +140,3 @@ class Load:
             url = f"ws://127.0.0.1:{self._system.port}/ws?since=0"
             with connect(url, max_size=None) as socket:
                 socket.recv(timeout=5)
-
-
-def void(_: object) -> None:
-    """Drops what a load has no use for."""

@@ -40,10 +40,3 @@ def mishandles(ctx: Context, password: str, note: str, how: str) -> None:
     if how == "exit":
         os._exit(3)
     time.sleep(60)
-
-
-@job
-def chatters(ctx: Context, lines: int) -> None:
-    """More than the pipe takes."""
-    for n in range(lines):
-        ctx.log.info("line", n=n)

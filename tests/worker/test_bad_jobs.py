@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -12,10 +11,10 @@ from typing import Any
 import pytest
 
 from orpheus.client.http import Client
-from orpheus.ipc.scoreboard import Scoreboard
 from orpheus.worker.prints import MOST
 from tests.support.system import System
 from tests.support.waiting import eventually
+from tests.worker.observed import dropped, rows, stored
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(90)]
 
@@ -158,31 +157,10 @@ def test_log_lines_that_do_not_fit_the_pipe_are_counted_and_cost_the_job_nothing
     eventually(lambda: told(system) == dropped(system), timeout=20)
 
 
-def dropped(system: System) -> int:
-    (path,) = (system.data_dir / "run").glob("*.board")
-    board = Scoreboard.open(path)
-    try:
-        return sum(slot.dropped_output for slot in board.slots)
-    finally:
-        board.close()
-
-
 def told(system: System) -> int:
     """What the figures say of it."""
     total = "SELECT coalesce(sum(value), 0) FROM totals WHERE name = 'output_dropped'"
     return int(rows(system, total)[0][0])
-
-
-def stored(system: System, id_: int) -> int:
-    return int(rows(system, "SELECT COUNT(*) FROM logs WHERE job_id = ?", id_)[0][0])
-
-
-def rows(system: System, sql: str, *parameters: int) -> list[tuple[Any, ...]]:
-    connection = sqlite3.connect(f"file:{system.data_dir}/orpheus.db?mode=ro", uri=True)
-    try:
-        return connection.execute(sql, parameters).fetchall()
-    finally:
-        connection.close()
 
 
 def all_logs(client: Client, id_: int) -> list[dict[str, Any]]:

@@ -20,10 +20,10 @@ import pytest
 
 from orpheus.client.http import Client, OrpheusHTTPError
 from orpheus.clock import SECOND_NS, SECOND_US
-from orpheus.ipc.scoreboard import Scoreboard
 from tests.support.processes import children_of, stopped
 from tests.support.system import System
 from tests.support.waiting import eventually
+from tests.worker.observed import dropped, rows, stored
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
 
@@ -45,7 +45,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
             "LOG_LEVEL": "debug",
             "LOG_FORMAT": "json",
         },
-        handlers="tests.worker.hazard_jobs",
+        handlers="tests.worker.hazard_jobs,tests.worker.bad_jobs",
     )
     system.environment["PYTHONPATH"] = str(ROOT)
     with system, system.client() as client:
@@ -57,12 +57,6 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 def client(system: System) -> Iterator[Client]:
     with system.client() as client:
         yield client
-
-
-def rows(system: System, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
-    uri = f"file:{system.data_dir}/orpheus.db?mode=ro"
-    with closing(sqlite3.connect(uri, uri=True)) as connection:
-        return connection.execute(sql, parameters).fetchall()
 
 
 # --- B13 ------------------------------------------------------------------------------------------
@@ -263,15 +257,4 @@ def test_a_million_log_lines_are_stored_or_counted(system: System, client: Clien
     before = dropped(system)
     id_ = client.submit("chatters", {"lines": 1_000_000}, timeout=100)["id"]
     assert client.wait(id_, timeout=100)["state"] == "done"
-
-    def all_accounted_for() -> bool:
-        ((stored,),) = rows(system, "SELECT count(*) FROM logs WHERE job_id = ?", id_)
-        return bool(stored + dropped(system) - before == 1_000_000)
-
-    eventually(all_accounted_for, timeout=60)
-
-
-def dropped(system: System) -> int:
-    (path,) = (system.data_dir / "run").glob("*.board")
-    with closing(Scoreboard.open(path)) as board:
-        return sum(slot.dropped_output for slot in board.slots)
+    eventually(lambda: stored(system, id_) + dropped(system) - before == 1_000_000, timeout=60)
