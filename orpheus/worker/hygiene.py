@@ -53,6 +53,10 @@ class Housekeeping:
         """Whether a write still goes where it should."""
         return True
 
+    def remaining(self, jobs: int) -> int:
+        """How many more this worker may take when `jobs` were run in all."""
+        return sys.maxsize
+
     def after_job(self, finished: FinishedAttempt) -> None:
         """User code has ended, and its outcome is in the outbox."""
 
@@ -97,6 +101,9 @@ class Hygiene(Housekeeping):
                 "importing the handlers started threads; they delay every write of this worker",
                 threads=self._threads,
             )
+
+    def remaining(self, jobs: int) -> int:
+        return self._recycling.remaining(jobs)
 
     def after_job(self, finished: FinishedAttempt) -> None:
         if umask(self._umask) != self._umask:

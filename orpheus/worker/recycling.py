@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import resource
+import sys
 from random import Random
 
 from orpheus.clock import SECOND_NS, Clock
@@ -38,6 +39,10 @@ class Recycling:
                 limit_mb=rss_mb,
             )
             self._rss = 0
+
+    def remaining(self, finished: int) -> int:
+        """How many more jobs a worker that has run so many may take; at least one."""
+        return max(1, self._jobs - finished) if self._jobs else sys.maxsize
 
     def due(self, finished: int) -> str | None:
         """Why a worker that has run so many jobs should leave now; None if it should not."""

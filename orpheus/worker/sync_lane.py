@@ -95,7 +95,8 @@ class SyncLane:
                 called = self._wait()
                 continue
             called = False
-            result = self._turn(self.room.size if may_claim else 0)
+            most = min(self.room.size, self.housekeeping.remaining(self.slot.finished))
+            result = self._turn(most if may_claim else 0)
             if result is not None and result.claims:
                 self._work(deque(result.claims))
                 self.housekeeping.after_work(self.slot.finished)
