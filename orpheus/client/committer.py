@@ -13,7 +13,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from weakref import WeakSet
@@ -29,13 +29,13 @@ from orpheus.settings import Settings, make_data_folders
 from orpheus.store import also
 from orpheus.store.admission import Admission
 from orpheus.store.database import Database
+from orpheus.store.idempotency import is_kept
 from orpheus.store.migrate import migrate
+from orpheus.store.staging import LARGE, discard, stage
 
 # One hold of the gate: as the API's writer has it.
 _MAX_GROUP = 256
 _MAX_GROUP_JOBS = 10_000
-# Bytes of payloads in one order, above which its pages are kept out of the usual cache.
-_LARGE = 2 << 20
 # How long a fork, or the end of the process, waits for the connection to be closed in the gate.
 _CLOSE_WITHIN = 5.0
 # One short transaction; nobody may wait for ever for a thread that came to harm in it.
@@ -194,9 +194,22 @@ class Committer:
         order = self._kept
         assert order is not None
         group = Group(database, ringer, self._admission, alone=bool(order.statements))
-        with database.large() if order.size > _LARGE else nullcontext():
+        if order.size <= LARGE:
             group.run(self._waiting(alone=group.alone))
+        else:
+            self._write_large(database, order, group)
         database.log.tend()
+
+    def _write_large(self, database: Database, order: Order, group: Group) -> None:
+        connection = database.connection
+        kept = order.key is not None and is_kept(connection, order.key)
+        with database.large():
+            if not kept and self._admission.would_take(connection, order.count):
+                order.staged = stage(database, order.payloads)
+            group.run(self._waiting(alone=group.alone))
+            # Not where it was given up meanwhile, or refused.
+            if order.staged is not None and order.written is None:
+                discard(database, order.staged)
 
     @contextmanager
     def _database(self) -> Iterator[Database]:
@@ -223,7 +236,7 @@ class Committer:
     def _waiting(self, alone: bool) -> Iterator[Order]:
         """The orders that go into one transaction: with statements one `alone`, as a statement may
         roll back everything that is in its transaction, else those that have none."""
-        jobs = orders = 0
+        jobs = orders = size = 0
         while True:
             try:
                 order = self._kept or self._orders.get_nowait()
@@ -233,6 +246,7 @@ class Committer:
             if order is None:
                 continue
             full = jobs + order.count > _MAX_GROUP_JOBS or orders == _MAX_GROUP
+            full |= size + order.size > LARGE
             if (orders and full) or (order.statements and (orders or not alone)):
                 self._kept = order
                 return
@@ -240,6 +254,7 @@ class Committer:
                 yield order
                 orders += 1
                 jobs += order.count
+                size += order.size
             if order.statements:
                 return
 

@@ -125,10 +125,10 @@ class Group:
 
     def _submitted(self, tx: Transaction, order: Order) -> Written:
         if isinstance(order.jobs, Run):
-            first, state = submit_alike(tx, order.jobs, self._admission.max_pending)
+            first, state = submit_alike(tx, order.jobs, self._admission.max_pending, order.staged)
             self._scheduled |= state is JobState.SCHEDULED
             return Written(partial(counted, range(first, first + order.count), state.value))
-        submitted = submit(tx, order.jobs, self._admission.max_pending)
+        submitted = submit(tx, order.jobs, self._admission.max_pending, order.staged)
         self._scheduled |= any(one.state == JobState.SCHEDULED for one in submitted)
         if order.key is not None:
             remember(tx, order.key, submitted)

@@ -14,6 +14,7 @@ from orpheus.domain.job import NewJob
 from orpheus.errors import StoreBusy
 from orpheus.store import also
 from orpheus.store.idempotency import IdempotencyKey
+from orpheus.store.staging import Staged
 from orpheus.store.submit import Submitted
 from orpheus.store.submit_alike import Run
 
@@ -57,9 +58,10 @@ class Order:
         want_row: bool = False,
     ) -> None:
         self.jobs = jobs
-        payloads = jobs.payloads if isinstance(jobs, Run) else [job.payload for job in jobs]
-        self.count = len(payloads)
-        self.size = sum(map(len, payloads))
+        self.payloads = jobs.payloads if isinstance(jobs, Run) else [job.payload for job in jobs]
+        self.count = len(self.payloads)
+        self.size = sum(map(len, self.payloads))
+        self.staged: Staged | None = None
         self.statements = statements
         self.key = key
         self.want_row = want_row

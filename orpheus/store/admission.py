@@ -8,12 +8,13 @@ again a little later than they closed, so that they do not open and close with e
 from __future__ import annotations
 
 import os
+import sqlite3
 from pathlib import Path
 
 from orpheus.clock import SECOND_NS, Clock
 from orpheus.errors import RequestError
 from orpheus.settings import Settings
-from orpheus.store.submit import QueueFull
+from orpheus.store.submit import QueueFull, has_room
 
 # Below this nobody claims either: what is left is for the results of what runs.
 CLAIM_FLOOR_BYTES = 64 * 1024 * 1024
@@ -68,6 +69,10 @@ class Admission:
     def max_pending(self) -> int:
         """How many jobs may wait; fewer from when the queue was full until there is room again."""
         return int(self._max_pending * _REOPEN_QUEUE) if self._full else self._max_pending
+
+    def would_take(self, connection: sqlite3.Connection, jobs: int) -> bool:
+        """Whether so many would be let in now: a look outside the gate, without a promise."""
+        return not self._disk.is_low() and has_room(connection, jobs, self.max_pending)
 
     def check_disk(self) -> None:
         """Raise RequestError `storage_low`; asked outside the gate."""

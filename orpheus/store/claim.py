@@ -11,24 +11,25 @@ from functools import cache
 
 from orpheus.domain.attempt import Claim
 from orpheus.domain.job import JobState
+from orpheus.store.staging import PAYLOAD
 from orpheus.store.transaction import Transaction
 
 # The first jobs of each open queue and lane come straight from the index jobs_claim, so a paused
 # queue costs nothing however long it is. Only these few are then sorted across queues.
-_CANDIDATES = """
-SELECT j.id, j.attempt, j.type, j.queue, j.lane, j.payload, j.timeout, j.retries, j.crashes,
-       j.run_at
+_CANDIDATES = f"""
+SELECT jobs.id, jobs.attempt, jobs.type, jobs.queue, jobs.lane, {PAYLOAD}, jobs.timeout,
+       jobs.retries, jobs.crashes, jobs.run_at
 FROM queues AS q
 CROSS JOIN json_each(:lanes) AS l
-CROSS JOIN jobs AS j ON j.id IN (
+CROSS JOIN jobs ON jobs.id IN (
     SELECT id FROM jobs
     WHERE state = 'pending' AND queue = q.name AND lane = l.value
     ORDER BY priority DESC, run_at, id
     LIMIT :room)
 WHERE q.paused = 0
-ORDER BY j.priority DESC, j.run_at, j.id
+ORDER BY jobs.priority DESC, jobs.run_at, jobs.id
 LIMIT :room
-"""
+"""  # noqa: S608
 
 _LEASE_JOBS = """
 UPDATE jobs SET state = 'in_progress', attempt = attempt + 1, worker = ?, progress = NULL

@@ -111,6 +111,11 @@ def delete_rows(tx: Transaction, job_ids: list[int]) -> None:
         " WHERE j.id IN (SELECT value FROM json_each(?)))",
         (ids,),
     )
+    tx.connection.execute(
+        "DELETE FROM payloads WHERE id IN (SELECT payload_id FROM jobs"
+        " WHERE jobs.id IN (SELECT value FROM json_each(?)))",
+        (ids,),
+    )
     tx.connection.execute("DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(?))", (ids,))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
@@ -42,6 +43,14 @@ def recall(tx: Transaction, key: IdempotencyKey) -> list[Submitted] | None:
             "this Idempotency-Key was used with another body; use a new key for a new request",
         )
     return _unpacked(json.loads(row[1]))
+
+
+def is_kept(connection: sqlite3.Connection, key: IdempotencyKey) -> bool:
+    """Whether something came under the key: a look outside the gate, without a promise."""
+    found = connection.execute(
+        "SELECT 1 FROM idempotency_keys WHERE scope = ? AND key = ?", (key.scope, key.key)
+    )
+    return found.fetchone() is not None
 
 
 def remember(tx: Transaction, key: IdempotencyKey, submitted: Sequence[Submitted]) -> None:

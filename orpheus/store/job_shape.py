@@ -13,18 +13,25 @@ from typing import Any
 from pydantic_core import from_json
 
 from orpheus.clock import SECOND_US, to_rfc3339
+from orpheus.store.staging import PAYLOAD
 
 Row = sqlite3.Row | Mapping[str, Any]
 
-# A job's columns and `attempts`, a JSON array of arrays as text.
-JOB = """
-SELECT jobs.*, (
+# What `row_view` needs.
+ROW_COLUMNS = (
+    "jobs.id, type, queue, state, priority, error, attempt, retries, crashes, max_retries, "
+    "max_crashes, progress, tags, unique_key, ref, created_at, run_at, started_at, finished_at, "
+    "timeout, worker, cancel_requested"
+)
+# What `job_view` needs, and `attempts`, a JSON array of arrays as text.
+JOB = f"""
+SELECT {ROW_COLUMNS}, result, meta, {PAYLOAD} AS payload, (
     SELECT json_group_array(json_array(number, worker, pid, claimed_at, started_at, finished_at,
                                        outcome, json(error), exit))
     FROM (SELECT * FROM attempts WHERE job_id = jobs.id ORDER BY number)
 ) AS attempts
 FROM jobs WHERE id = ?
-"""
+"""  # noqa: S608
 
 
 def job_view(row: Row, attempts: str | None = None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from orpheus.domain.event import JOBS_PRUNED
 from orpheus.domain.job import JobState
 from orpheus.store.control import delete_rows
 from orpheus.store.idempotency import KEPT_US
+from orpheus.store.staging import delete_given_up
 from orpheus.store.transaction import Transaction
 
 _AT_ONCE = 200
@@ -54,7 +55,9 @@ def prune_events(tx: Transaction, keep: int) -> bool:
 
 
 def prune_rest(tx: Transaction) -> None:
-    """Delete some old idempotency keys, old seconds of activity, workers that ended long ago."""
+    """Delete some old idempotency keys, old seconds of activity, workers that ended long ago, and
+    payloads whose submit never came."""
+    delete_given_up(tx)
     tx.connection.execute(
         "DELETE FROM idempotency_keys WHERE (scope, key) IN (SELECT scope, key"
         " FROM idempotency_keys WHERE created_at <= ? ORDER BY created_at LIMIT ?)",

@@ -14,15 +14,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from orpheus.domain.job import JobState
+from orpheus.store.job_shape import ROW_COLUMNS
 
 WINDOW = 10_000
 Order = Literal["asc", "desc"]
-
-ROW_COLUMNS = (
-    "id, type, queue, state, priority, error, attempt, retries, crashes, max_retries, max_crashes, "
-    "progress, tags, unique_key, ref, created_at, run_at, started_at, finished_at, timeout, "
-    "worker, cancel_requested"
-)
 
 _BY_STATE = {
     state: f"SELECT id FROM jobs WHERE state = '{state}' AND id {{compare}} :start"  # noqa: S608
@@ -76,11 +71,10 @@ def page_query(
     parameters["window"] = WINDOW if rest else limit + 1
     candidates = _union(source, "<" if descending else ">", direction, bool(wanted.tags))
     window = f"WITH page(id) AS ({candidates}) "
-    columns = ", ".join(f"jobs.{name}" for name in ROW_COLUMNS.split(", "))
     condition = f"WHERE {' AND '.join(rest)} " if rest else ""
     # CROSS JOIN: the window drives, never a scan of jobs that probes the window.
     page = (
-        f"{window}SELECT {columns} FROM page CROSS JOIN jobs ON jobs.id = page.id "  # noqa: S608
+        f"{window}SELECT {ROW_COLUMNS} FROM page CROSS JOIN jobs ON jobs.id = page.id "  # noqa: S608
         f"{condition}ORDER BY jobs.id {direction} LIMIT :limit"
     )
     last = "min" if descending else "max"

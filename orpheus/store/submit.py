@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +13,15 @@ from orpheus.clock import to_rfc3339
 from orpheus.domain.job import JobState, NewJob
 from orpheus.errors import RequestError
 from orpheus.store import queues
+from orpheus.store.staging import Staged
 from orpheus.store.transaction import Transaction
 from orpheus.store.unique_keys import holder_of
 
 _INSERT = """
 INSERT INTO jobs (id, type, queue, lane, state, priority, payload, max_retries, max_crashes,
                   backoff_base, backoff_cap, timeout, tags, meta, unique_key, ref,
-                  created_at, run_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                  created_at, run_at, payload_id)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 
@@ -54,26 +56,37 @@ class Submitted:
         }
 
 
-def submit(tx: Transaction, jobs: Sequence[NewJob], max_pending: int) -> list[Submitted]:
+_Fresh = tuple[Submitted, NewJob, JobState, int, int | None]
+"""A new job: its state, when it is due, the id of its staged payload."""
+
+
+def submit(
+    tx: Transaction, jobs: Sequence[NewJob], max_pending: int, staged: Staged | None = None
+) -> list[Submitted]:
     """Insert jobs, or find the active holder of their unique key.
 
-    Raises RequestError `queue_full` where more than `max_pending` jobs would wait.
+    Where the payloads are `staged`, those in `jobs` are not looked at. Raises RequestError
+    `queue_full` where more than `max_pending` jobs would wait.
     """
     next_id = tx.next_id("jobs")
     submitted: list[Submitted] = []
-    fresh: list[tuple[Submitted, NewJob, JobState, int]] = []
+    fresh: list[_Fresh] = []
     in_batch: dict[str, Submitted] = {}
-    for job in jobs:
+    unused: list[int] = []
+    for at, job in enumerate(jobs):
+        payload_id = None if staged is None else staged.ids[at]
         if job.unique_key is not None:
             holder = in_batch.get(job.unique_key) or _stored_holder(tx, job.unique_key)
             if holder is not None:
                 submitted.append(Submitted(holder.id, holder.state, job.ref, True))
+                if payload_id is not None:
+                    unused.append(payload_id)
                 continue
         run_at = job.due_at(tx.now)
         state = JobState.SCHEDULED if run_at > tx.now else JobState.PENDING
         one = Submitted(next_id, state, job.ref, False)
         submitted.append(one)
-        fresh.append((one, job, state, run_at))
+        fresh.append((one, job, state, run_at, payload_id))
         if job.unique_key is not None:
             in_batch[job.unique_key] = one
         next_id += 1
@@ -81,21 +94,23 @@ def submit(tx: Transaction, jobs: Sequence[NewJob], max_pending: int) -> list[Su
         # Only what is new needs room; and nothing may be written before this has been asked.
         check_room(tx, len(fresh), max_pending)
         _insert(tx, fresh)
+    if staged is not None:
+        staged.use(tx, unused)
     return submitted
 
 
-def _insert(tx: Transaction, fresh: Sequence[tuple[Submitted, NewJob, JobState, int]]) -> None:
+def _insert(tx: Transaction, fresh: Sequence[_Fresh]) -> None:
     tags: list[tuple[str, int]] = []
     rows = []
-    for one, job, state, run_at in fresh:
-        rows.append(_row(one.id, job, state, tx.now, run_at))
+    for one, job, state, run_at, payload_id in fresh:
+        rows.append(_row(one.id, job, state, tx.now, run_at, payload_id))
         if job.tags:
             tags.extend((tag, one.id) for tag in dict.fromkeys(job.tags))
         due = None
         if state is JobState.SCHEDULED:
             due = f'{{"run_at":"{to_rfc3339(run_at)}"}}'
         tx.events.state(one.id, job.type, job.queue, state, 0, "submitted", due)
-    groups = Counter((job.queue, job.type, state) for _, job, state, _ in fresh)
+    groups = Counter((job.queue, job.type, state) for _, job, state, *_ in fresh)
     for (queue, type_, state), n in groups.items():
         tx.counters.move(queue, type_, None, state, n)
         tx.totals.add("jobs_submitted", queue, type_, value=n)
@@ -112,7 +127,7 @@ def _stored_holder(tx: Transaction, unique_key: str) -> Submitted | None:
 
 
 def _row(
-    id_: int, job: NewJob, state: JobState, now: int, run_at: int
+    id_: int, job: NewJob, state: JobState, now: int, run_at: int, payload_id: int | None
 ) -> tuple[str | int | None, ...]:
     return (
         id_,
@@ -121,7 +136,7 @@ def _row(
         job.lane,
         state.value,
         job.priority,
-        job.payload,
+        job.payload if payload_id is None else "",
         job.max_retries,
         job.max_crashes,
         job.backoff_base,
@@ -133,16 +148,26 @@ def _row(
         job.ref,
         now,
         run_at,
+        payload_id,
     )
 
 
 def check_room(tx: Transaction, wanted: int, max_pending: int) -> None:
     """Raise QueueFull where `wanted` more jobs would be too many that wait."""
-    (waiting,) = tx.connection.execute(
+    # What earlier submits of this transaction add is still being gathered.
+    waiting = _waiting(tx.connection) + tx.counters.waiting()
+    if waiting + wanted > max_pending:
+        raise QueueFull(waiting, max_pending)
+
+
+def has_room(connection: sqlite3.Connection, wanted: int, max_pending: int) -> bool:
+    """What `check_room` would say now: outside the gate, before much is written ahead."""
+    return _waiting(connection) + wanted <= max_pending
+
+
+def _waiting(connection: sqlite3.Connection) -> int:
+    (waiting,) = connection.execute(
         "SELECT coalesce(sum(n), 0) FROM counters"
         " WHERE state IN ('pending', 'scheduled', 'blocked')"
     ).fetchone()
-    # What earlier submits of this transaction add is still being gathered.
-    waiting += tx.counters.waiting()
-    if waiting + wanted > max_pending:
-        raise QueueFull(waiting, max_pending)
+    return int(waiting)

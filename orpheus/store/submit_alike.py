@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from orpheus.clock import to_rfc3339
 from orpheus.domain.event import STATE_EVENTS
 from orpheus.domain.job import JobState, NewJob
 from orpheus.store import queues
+from orpheus.store.staging import Staged
 from orpheus.store.submit import check_room
 from orpheus.store.transaction import Transaction
 
@@ -29,8 +31,9 @@ INSERT INTO jobs (type, queue, lane, state, priority, max_retries, max_crashes, 
 SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, column1
 FROM (VALUES (?)) WHERE column1 IS NOT NULL
 """
-_INSERT_MANY = _INSERT.replace("(?)", ", ".join(["(?)"] * _ROWS))
-_INSERT_LAST = _INSERT.replace("(?)", ", ".join(["(?)"] * _LAST_ROWS))
+_INSERT_STAGED = _INSERT.replace("payload)", "payload_id, payload)").replace(
+    "column1\n", "column1, ''\n"
+)
 
 # An array of nothing but places. The new rows of `jobs` would have to be read again.
 _EVENTS = """
@@ -49,10 +52,13 @@ class Run:
     count: int
 
 
-def submit_alike(tx: Transaction, run: Run, max_pending: int) -> tuple[int, JobState]:
+def submit_alike(
+    tx: Transaction, run: Run, max_pending: int, staged: Staged | None = None
+) -> tuple[int, JobState]:
     """Insert all or none; the first id, from which the others count up, and their state.
 
-    Raises RequestError `queue_full` where more than `max_pending` jobs would wait.
+    Where the payloads are `staged`, those in `run` are not looked at. Raises RequestError
+    `queue_full` where more than `max_pending` jobs would wait.
     """
     job = run.job
     assert len(run.payloads) == run.count
@@ -64,7 +70,11 @@ def submit_alike(tx: Transaction, run: Run, max_pending: int) -> tuple[int, JobS
     state = JobState.SCHEDULED if run_at > tx.now else JobState.PENDING
     first = tx.next_id("jobs")
     queues.ensure(tx, [job.queue])
-    last = _insert_jobs(tx, run, state, run_at)
+    if staged is None:
+        last = _insert_jobs(tx, run, _INSERT, run.payloads, state, run_at)
+    else:
+        last = _insert_jobs(tx, run, _INSERT_STAGED, staged.ids, state, run_at)
+        staged.use(tx)
     assert last == first + run.count - 1
     due = f'{{"run_at":"{to_rfc3339(run_at)}"}}' if state is JobState.SCHEDULED else None
     _insert_events(tx, run, first, state, due)
@@ -74,8 +84,15 @@ def submit_alike(tx: Transaction, run: Run, max_pending: int) -> tuple[int, JobS
     return first, state
 
 
-def _insert_jobs(tx: Transaction, run: Run, state: JobState, run_at: int) -> int | None:
-    """The last id."""
+def _insert_jobs(
+    tx: Transaction,
+    run: Run,
+    statement: str,
+    each: Sequence[str | int],
+    state: JobState,
+    run_at: int,
+) -> int | None:
+    """The last id; `each` job has one of its own for the statement's last place."""
     job = run.job
     same = (
         job.type,
@@ -94,14 +111,20 @@ def _insert_jobs(tx: Transaction, run: Run, state: JobState, run_at: int) -> int
     )
     cursor = tx.connection.cursor()
     start = 0
+    many, last = _of(statement, _ROWS), _of(statement, _LAST_ROWS)
     while run.count - start >= _ROWS:
-        cursor.execute(_INSERT_MANY, (*same, *run.payloads[start : start + _ROWS]))
+        cursor.execute(many, (*same, *each[start : start + _ROWS]))
         start += _ROWS
     while start < run.count:
-        some = run.payloads[start : start + _LAST_ROWS]
-        cursor.execute(_INSERT_LAST, (*same, *some, *[None] * (_LAST_ROWS - len(some))))
+        some = each[start : start + _LAST_ROWS]
+        cursor.execute(last, (*same, *some, *[None] * (_LAST_ROWS - len(some))))
         start += _LAST_ROWS
     return cursor.lastrowid
+
+
+@cache
+def _of(statement: str, rows: int) -> str:
+    return statement.replace("(?)", ", ".join(["(?)"] * rows))
 
 
 def _insert_events(

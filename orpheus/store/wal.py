@@ -24,7 +24,7 @@ LAST_RESORT_PAGES = 16_000
 # What is left of the log's file when it begins anew: writing over it is cheaper than extending it.
 KEPT_BYTES = 16 * _MIB
 
-_CHECKPOINT_AT = 16 * _MIB
+_CHECKPOINT_AT = 4 * _MIB
 # After a checkpoint that readers kept from ending: when it is worth another.
 _CHECKPOINT_AGAIN = 4 * _MIB
 # Readers overlap all the time: the log will not begin anew by itself.
@@ -79,14 +79,15 @@ class WriteAheadLog:
             low, high = (middle + 1, high) if self._reaches(middle, page) else (low, middle)
         return low * page
 
-    def tend(self, timeout: float | None = None) -> None:
+    def tend(self, timeout: float | None = None, *, at_once: bool = False) -> None:
         """Copy the log back when it has grown; call it after writing, outside the gate.
 
         Where readers keep it from beginning anew, new writes and then new readers are held off
-        until it is empty. `timeout` is for the gate, as in `Database.write`.
+        until it is empty. `timeout` is for the gate, as in `Database.write`. Looks now and then
+        only, or `at_once`, for who has written a lot.
         """
         now = self._clock.monotonic()
-        if now < self._look_after:
+        if now < self._look_after and not at_once:
             return
         self._look_after = now + _LOOK_EACH_NS
         # Two short reads in most cases: each gives up the interpreter to the threads of a user.

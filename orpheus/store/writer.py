@@ -32,18 +32,20 @@ from orpheus.settings import Settings
 from orpheus.store import control, queues
 from orpheus.store.admission import Admission
 from orpheus.store.database import Database
-from orpheus.store.idempotency import IdempotencyKey, recall, remember
+from orpheus.store.idempotency import IdempotencyKey, is_kept, recall, remember
 from orpheus.store.migrate import migrate
+from orpheus.store.staging import LARGE, Staged, discard, stage
 from orpheus.store.submit import Submitted, submit
 from orpheus.store.submit_alike import Run, submit_alike
 from orpheus.store.transaction import Transaction
 
 GATE_TIMEOUT = 2.0
 PROBE_TIMEOUT = 1.0
-# Bounds the hold of the gate: one group is written while the next one gathers (ADR 0019).
+# Bounds the hold of the gate: one group is written while the next one gathers (ADR 0019). What is
+# larger by itself is a group of its own, and its payloads are staged.
 _MAX_GROUP = 256
-_MAX_GROUP_BYTES = 16 * 1024 * 1024 + 65536
-_LARGE = 2 * 1024 * 1024
+_MAX_GROUP_BYTES = LARGE
+_READ_AHEAD = 16 * 1024 * 1024 + 65536
 _CHUNK = 1 << 18
 _SUBMITS = frozenset({"submit", "submit_alike"})
 _MAKE_CLAIMABLE = _SUBMITS | {"retry", "resume"}
@@ -80,7 +82,7 @@ def serve(sock: socket.socket, settings: Settings, clock: Clock | None = None) -
         admission = Admission(settings, clock)
         for frames, size in _groups(sock):
             group = _Group(database, admission, clock, ringer)
-            with database.large() if size > _LARGE else nullcontext():
+            with database.large() if size > LARGE else nullcontext():
                 answers = group.run(frames)
             sock.sendall(b"".join([_pack(answer) for answer in answers]))
             if group.wrote:
@@ -130,16 +132,46 @@ class _Group:
                 submits = [frame for frame in writes if frame[1] in _SUBMITS]
                 answers += [[frame[0], "error", low.code, low.detail] for frame in submits]
                 writes = [frame for frame in writes if frame[1] not in _SUBMITS]
-        if writes:
-            # A job nobody was told of may vanish in a power cut, with all that came of it. What
-            # changes a job that was acknowledged is durable before anybody can see it.
-            early = all(frame[1] in _SUBMITS for frame in writes)
-            answers += self._commit(writes, synced=not early)
-            self.wrote = True
-            self._ring()
-            if early:
-                self._database.sync()
+        answers += self._written(writes)
         return [_made(answer) for answer in answers]
+
+    def _written(self, writes: list[Frame]) -> list[Answer]:
+        if not writes:
+            return []
+        staged: Staged | None = None
+        try:
+            if len(writes) == 1 and (staged := self._staged(writes[0])):
+                writes[0][2]["staged"] = staged
+        except StoreBusy as error:
+            return [_busy(writes[0], error)]
+        # A job nobody was told of may vanish in a power cut, with all that came of it. What
+        # changes a job that was acknowledged is durable before anybody can see it.
+        early = all(frame[1] in _SUBMITS for frame in writes)
+        answers = self._commit(writes, synced=not early)
+        self.wrote = True
+        self._ring()
+        if early:
+            self._database.sync()
+        if staged is not None and answers[0][1] != "ok":
+            discard(self._database, staged, GATE_TIMEOUT)
+        return answers
+
+    def _staged(self, frame: Frame) -> Staged | None:
+        """The payloads of a large submit, written ahead; None where it is small, or nothing to
+        write: an answer that is kept, a queue that is full."""
+        _, verb, args = frame
+        if verb not in _SUBMITS:
+            return None
+        payloads = _payloads(args)
+        if sum(map(len, payloads)) <= LARGE:
+            return None
+        connection = self._database.connection
+        key = _key(args)
+        if key is not None and is_kept(connection, key):
+            return None
+        if not self._admission.would_take(connection, len(payloads)):
+            return None
+        return stage(self._database, payloads, GATE_TIMEOUT)
 
     def _commit(self, writes: list[Frame], synced: bool) -> list[Answer]:
         try:
@@ -151,10 +183,8 @@ class _Group:
                 answered = {answer[0] for answer in answers}
                 answers += [self._one(tx, frame) for frame in writes if frame[0] not in answered]
             return answers
-        except StoreFull as error:
-            return [[frame[0], "error", "storage_low", str(error)] for frame in writes]
         except StoreBusy as error:
-            return [[frame[0], "error", "store_busy", str(error)] for frame in writes]
+            return [_busy(frame, error) for frame in writes]
         except ProgramError:
             raise
         except Exception as error:
@@ -208,17 +238,19 @@ class _Group:
             return [id_, "error", "store_busy", str(error)]
 
     def _submit(self, tx: Transaction, args: dict[str, Any]) -> Later:
-        key = IdempotencyKey(*args["idempotency"]) if args.get("idempotency") else None
+        key = _key(args)
         kept = recall(tx, key) if key is not None else None
         if kept is not None:
             return partial(_answer, kept, replayed=True)
-        submitted = submit(tx, args["jobs"], self._admission.max_pending)
+        submitted = submit(tx, args["jobs"], self._admission.max_pending, args.get("staged"))
         if key is not None:
             remember(tx, key, submitted)
         return self._submitted(tx, submitted)
 
     def _submit_alike(self, tx: Transaction, args: dict[str, Any]) -> dict[str, Any]:
-        first, state = submit_alike(tx, args["run"], self._admission.max_pending)
+        first, state = submit_alike(
+            tx, args["run"], self._admission.max_pending, args.get("staged")
+        )
         self._scheduled |= state == JobState.SCHEDULED
         return {"first": first, "state": state}
 
@@ -229,11 +261,11 @@ class _Group:
     def _cancel(self, tx: Transaction, args: dict[str, Any]) -> dict[str, Any]:
         accepted = control.cancel(tx, args["id"])
         self._wake_maintenance |= accepted
-        return {"job": _job_row(tx, args["id"]), "accepted": accepted}
+        return {"accepted": accepted}
 
     def _retry(self, tx: Transaction, args: dict[str, Any]) -> dict[str, Any]:
         control.retry(tx, args["id"])
-        return {"job": _job_row(tx, args["id"])}
+        return {}
 
     def _delete(self, tx: Transaction, args: dict[str, Any]) -> dict[str, Any]:
         control.delete(tx, args["id"])
@@ -283,6 +315,20 @@ def _decoded(frame: Frame) -> Frame:
     return frame
 
 
+def _payloads(args: dict[str, Any]) -> Sequence[str]:
+    run: Run | None = args.get("run")
+    return run.payloads if run is not None else [job.payload for job in args["jobs"]]
+
+
+def _key(args: dict[str, Any]) -> IdempotencyKey | None:
+    return IdempotencyKey(*args["idempotency"]) if args.get("idempotency") else None
+
+
+def _busy(frame: Frame, error: StoreBusy) -> Answer:
+    code = "storage_low" if isinstance(error, StoreFull) else "store_busy"
+    return [frame[0], "error", code, str(error)]
+
+
 def _is_plain(frame: Frame) -> bool:
     """A submit of one job that needs nothing remembered."""
     return frame[1] == "submit" and len(frame[2]["jobs"]) == 1 and not frame[2].get("idempotency")
@@ -296,14 +342,6 @@ def _answer(
         created_at = None
     items = [one.item() for one in submitted]
     return {"items": items, "replayed": replayed, "created_at": created_at}
-
-
-def _job_row(tx: Transaction, job_id: int) -> dict[str, Any] | None:
-    cursor = tx.connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,))
-    row = cursor.fetchone()
-    if row is None:
-        return None
-    return dict(zip((column[0] for column in cursor.description), row, strict=True))
 
 
 def _groups(sock: socket.socket) -> Iterator[tuple[list[Frame], int]]:
@@ -329,7 +367,7 @@ def _receive(sock: socket.socket, buffer: bytearray, flags: int) -> bool:
         if not data:
             return True
         buffer += data
-        if len(data) < _CHUNK or len(buffer) > _MAX_GROUP_BYTES:
+        if len(data) < _CHUNK or len(buffer) > _READ_AHEAD:
             return False
         flags = socket.MSG_DONTWAIT
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from planted import decisions, gate, leases, rules, running
+from planted import decisions, gate, leases, payloads, rules, running
 from planted.bug import Bug, Excluded
 
-BUGS: tuple[Bug, ...] = (*gate.BUGS, *leases.BUGS, *running.BUGS, *rules.BUGS, *decisions.BUGS)
+BUGS: tuple[Bug, ...] = (
+    *gate.BUGS,
+    *leases.BUGS,
+    *running.BUGS,
+    *rules.BUGS,
+    *payloads.BUGS,
+    *decisions.BUGS,
+)
 
 EXCLUDED = (
     Excluded(

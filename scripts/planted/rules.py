@@ -68,7 +68,7 @@ BUGS = (
         "law 6, ADR 0013",
         "A submit is acknowledged before it would survive a power cut.",
         "orpheus/store/writer.py",
-        "            if early:\n                self._database.sync()\n",
+        "        if early:\n            self._database.sync()\n",
         "",
         "tests/store/test_writer_syncing.py -k answered_after",
     ),
@@ -77,9 +77,10 @@ BUGS = (
         "law 6, ADR 0013",
         "A repeated request is answered while the first one's job is not synced yet.",
         "orpheus/store/writer.py",
-        "            if early:\n                self._database.sync()\n",
-        "            if early and any((a[2] or {}).get('created_at') for a in answers):\n"
-        "                self._database.sync()\n",
+        "        if early:\n            self._database.sync()\n",
+        "        fresh = [a for a in answers if 'created_at' in getattr(a[2], 'keywords', ())]\n"
+        "        if early and fresh:\n"
+        "            self._database.sync()\n",
         "tests/store/test_writer_syncing.py -k finds_them",
     ),
     Bug(
@@ -87,8 +88,8 @@ BUGS = (
         "ADR 0013",
         "What changes an acknowledged job is seen before it would survive a power cut.",
         "orpheus/store/writer.py",
-        "            early = all(frame[1] in _SUBMITS for frame in writes)\n",
-        "            early = True\n",
+        "        early = all(frame[1] in _SUBMITS for frame in writes)\n",
+        "        early = True\n",
         "tests/store/test_writer_syncing.py -k known_job",
     ),
     Bug(
@@ -123,7 +124,7 @@ BUGS = (
         "law 6",
         "A submit that could not be written is answered like one that was.",
         "orpheus/store/writer.py",
-        '            return [[frame[0], "error", "store_busy", str(error)] for frame in writes]\n',
+        "            return [_busy(frame, error) for frame in writes]\n",
         '            return [[frame[0], "ok", {}] for frame in writes if error]\n',
         f"{_WRITER} -k stranger",
     ),
@@ -350,7 +351,7 @@ BUGS = (
         "protocol G",
         "Claims of several queues come in the order of the queues.",
         "orpheus/store/claim.py",
-        "ORDER BY j.priority DESC, j.run_at, j.id\n",
+        "ORDER BY jobs.priority DESC, jobs.run_at, jobs.id\n",
         "",
         "tests/store/test_claim.py -k order",
     ),
@@ -386,8 +387,8 @@ BUGS = (
         "section 4",
         "Submits of one group do not count for each other.",
         "orpheus/store/submit.py",
-        "    waiting += tx.counters.waiting()\n",
-        "",
+        "    waiting = _waiting(tx.connection) + tx.counters.waiting()\n",
+        "    waiting = _waiting(tx.connection)\n",
         f"{_SUBMIT} -k earlier_submits",
     ),
 )

@@ -381,18 +381,20 @@ def test_a_large_one_has_the_memory_for_it(
         seen.append("large")
         return large(database)
 
-    def look_tend(log: WriteAheadLog, timeout: float | None = None) -> None:
+    def look_tend(
+        log: WriteAheadLog, timeout: float | None = None, *, at_once: bool = False
+    ) -> None:
         seen.append(f"tend {folder.gate_is_free()}")
-        tend(log, timeout)
+        tend(log, timeout, at_once=at_once)
 
     monkeypatch.setattr(Database, "large", look_large)
     monkeypatch.setattr(WriteAheadLog, "tend", look_tend)
     text = "x" * (1 << 20)
-    for count, expected in ((1, ["tend True"]), (3, ["large", "tend True"])):
+    for count, expected in ((1, ["tend True"]), (3, ["large", *["tend True"] * 4])):
         seen.clear()
         client.submit_many([{"type": "wordcount", "payload": {"text": text}}] * count)
         # The log is tended after the answer: what came before may still be about to do it.
         eventually(functools.partial(ends_with, seen, expected))
-    assert folder.rows("SELECT DISTINCT length(payload) FROM jobs WHERE id > 1") == [
-        (len(text) + len('{"text":""}'),)
-    ]
+    stored = len(text) + len('{"text":""}')
+    assert folder.rows("SELECT length(payload) FROM jobs WHERE id > 1") == [(stored,), *[(0,)] * 3]
+    assert folder.rows("SELECT length(payload) FROM payloads") == [(stored,)] * 3

@@ -88,7 +88,7 @@ class TestTheWriter:
             answers = {answer[0]: answer for answer in (peer.receive(), peer.receive())}
             assert answers[1][1:3] == ["error", "storage_low"]
             assert "100 MiB" in answers[1][3]
-            assert answers[2][2]["job"]["state"] == "cancelled"
+            assert answers[2][1:] == ["ok", {"accepted": False}]
             assert peer.rows("SELECT count(*) FROM jobs") == [(1,)]
 
     def test_a_full_queue_opens_with_some_room(self, peer: Peer) -> None:

@@ -8,6 +8,7 @@ import sqlite3
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +22,7 @@ from orpheus.store import migrate as migrate_module
 from orpheus.store.database import Database
 from orpheus.store.migrate import latest_version, migrate, statements
 from tests.support.clock import FakeClock
-from tests.support.stores import children, exit_codes, integrity, settings_at
+from tests.support.stores import children, exit_codes, integrity, open_store, settings_at
 
 STARTERS = 8
 
@@ -74,6 +75,26 @@ def test_a_reader_that_just_recovers_the_log_is_waited_for(tmp_path: Path, what:
             Database(settings, SystemClock()).close()
     finally:
         timer.join()
+
+
+def test_a_database_of_the_first_schema_goes_on_as_it_is(tmp_path: Path) -> None:
+    settings = settings_at(tmp_path)
+    _, _, first = migrate_module._migrations()[0]
+    with closing(sqlite3.connect(settings.database_path, isolation_level=None)) as connection:
+        for statement in statements(first):
+            connection.execute(statement)
+        connection.execute("PRAGMA user_version = 1")
+        connection.execute("INSERT INTO queues (name) VALUES ('default')")
+        connection.execute("INSERT INTO counters VALUES ('default', 'echo', 'pending', 1)")
+        connection.execute(
+            "INSERT INTO jobs (type, queue, lane, state, payload, max_retries, max_crashes,"
+            " backoff_base, backoff_cap, timeout, created_at, run_at)"
+            " VALUES ('echo', 'default', 'sync', 'pending', '{\"n\":1}', 3, 3, 1, 1, 1, 1, 1)"
+        )
+    with open_store(tmp_path) as store:
+        (claim,) = store.worker().claim(2)
+        assert (claim.job_id, claim.payload) == (1, '{"n":1}')
+    assert version_of(settings) == latest_version()
 
 
 def together(settings: Settings, main: Callable[[], int]) -> list[int]:

@@ -41,10 +41,11 @@ from orpheus.store.reads_pool import Snapshot
 from orpheus.store.transaction import Transaction
 from tests.support.stores import MAX_PENDING, Store, TinyWorker, finished, new_job
 
-# Walked through as a whole on purpose: a row per queue, worker, open attempt, or value given.
+# Walked through as a whole on purpose: a row per queue, worker, open attempt, value given, or MiB
+# that is being submitted.
 SMALL = {
     "q", "queues", "counters", "totals", "workers", "meta", "heads", "page", "CONSTANT",
-    "sqlite_sequence",
+    "sqlite_sequence", "staged",
 }  # fmt: skip
 SHORT_INDEXES = {
     "workers_live",
