@@ -78,7 +78,7 @@ BUGS = (
         "A repeated request is answered while the first one's job is not synced yet.",
         "orpheus/store/writer.py",
         "        if early:\n            self._database.sync()\n",
-        "        fresh = [a for a in answers if 'created_at' in getattr(a[2], 'keywords', ())]\n"
+        "        fresh = [a for a in map(_made, answers) if a[2].get('created_at')]\n"
         "        if early and fresh:\n"
         "            self._database.sync()\n",
         "tests/store/test_writer_syncing.py -k finds_them",
