@@ -207,8 +207,8 @@ class Committer:
             if not kept and self._admission.would_take(connection, order.count):
                 order.staged = stage(database, order.payloads)
             group.run(self._waiting(alone=group.alone))
-            # Not where it was given up meanwhile, or refused.
-            if order.staged is not None and order.written is None:
+            if order.staged is not None:
+                # Given up meanwhile, refused after all, or known by now.
                 discard(database, order.staged)
 
     @contextmanager

@@ -80,6 +80,10 @@ def stage(database: Database, payloads: Sequence[str], timeout: float | None = N
 
 def discard(database: Database, staged: Staged, timeout: float | None = None) -> None:
     """Delete what no job uses; what cannot be deleted now is left to retention."""
+    # All of it is used or none is.
+    used = "SELECT NOT EXISTS (SELECT 1 FROM staged WHERE first = ?)"
+    if not staged.parts or database.connection.execute(used, staged.parts[-1][:1]).fetchone()[0]:
+        return
     try:
         for part in staged.parts:
             with database.write(timeout, synced=False) as tx:

@@ -152,7 +152,8 @@ class _Group:
         self._ring()
         if early:
             self._database.sync()
-        if staged is not None and answers[0][1] != "ok":
+        if staged is not None:
+            # Refused after all, or sent again while the first one was still on its way.
             discard(self._database, staged, GATE_TIMEOUT)
         return answers
 

@@ -43,6 +43,12 @@ def broken_file(evidence: Evidence) -> list[str]:
     return [] if evidence.integrity == "ok" else [f"integrity: {evidence.integrity}"]
 
 
+def strays(evidence: Evidence) -> list[str]:
+    """Payloads that were written ahead of jobs and are neither theirs nor known to be left."""
+    n = evidence.stray_payloads
+    return [f"{n} payloads belong to nobody"] if n else []
+
+
 def odd_ends(evidence: Evidence) -> list[str]:
     return list(evidence.oddities)
 
@@ -235,6 +241,7 @@ def feeds_differ(evidence: Evidence) -> list[str]:
 
 CHECKS: tuple[Callable[[Evidence], list[str]], ...] = (
     broken_file,
+    strays,
     odd_ends,
     odd_answers,
     lost,

@@ -22,6 +22,9 @@ _GIVES_UP = 0.03
 _ASKS_AGAIN = 0.2
 # Batches.
 _AHEAD = 5
+_LARGEST = 25
+# Bytes of a job of the largest batches, which are staged.
+_HEAVY = 100_000
 _NUMBERS_OF_A_CLIENT = 1_000_000
 
 
@@ -72,10 +75,14 @@ class Submitter(threading.Thread):
         self._enough.set()
 
     def _submit(self, client: Client) -> None:
-        most = 3 if self._hasty else 25
+        most = 3 if self._hasty else _LARGEST
         numbers = list(range(self._next, self._next + self._rng.randint(1, most)))
         self._next = numbers[-1] + 1
-        batch = [{"type": "double", "payload": self._payload(number)} for number in numbers]
+        # Now and then one that is large enough to be staged.
+        ballast = {"ballast": "x" * _HEAVY} if len(numbers) == most and not self._hasty else {}
+        batch = [
+            {"type": "double", "payload": self._payload(number) | ballast} for number in numbers
+        ]
         submission = Submission(f"{self.name}-{numbers[0]}", numbers, time.time())
         self.submissions.append(submission)
         submission.ids = self._until_answered(client, batch, submission)

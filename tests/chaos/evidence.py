@@ -9,9 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from orpheus.store.staging import PAYLOAD
 from tests.chaos.clients import Submission
 
 Row = dict[str, Any]
+
+
+_JOBS = f"SELECT *, json_extract({PAYLOAD}, '$.n') AS number FROM jobs ORDER BY id"
+_STRAYS = """
+SELECT count(*) FROM payloads
+WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE payload_id = payloads.id)
+  AND NOT EXISTS (SELECT 1 FROM staged WHERE payloads.id BETWEEN first AND last)
+"""
 
 
 class Beat(NamedTuple):
@@ -43,6 +52,8 @@ class Evidence:
     events: list[Row] = field(default_factory=list)
     counters: dict[tuple[str, ...], int] = field(default_factory=dict)
     integrity: str = "ok"
+    # Neither a job's nor marked as given up: nobody would ever delete them.
+    stray_payloads: int = 0
     trace: list[Beat] = field(default_factory=list)
     submissions: list[Submission] = field(default_factory=list)
     feeds: list[Feed] = field(default_factory=list)
@@ -56,8 +67,8 @@ class Evidence:
         """Add what database and trace say."""
         with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
             connection.row_factory = sqlite3.Row
-            numbered = "SELECT *, json_extract(payload, '$.n') AS number FROM jobs ORDER BY id"
-            self.jobs = _rows(connection.execute(numbered))
+            self.jobs = _rows(connection.execute(_JOBS))
+            (self.stray_payloads,) = connection.execute(_STRAYS).fetchone()
             self.attempts = _rows(
                 connection.execute(
                     "SELECT attempts.*, workers.pool, workers.started_at AS worker_started_at "

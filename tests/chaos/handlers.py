@@ -19,8 +19,8 @@ def trace(path: str, *words: object) -> None:
 
 
 @job(max_crashes=100, backoff=0.2)
-def double(ctx: Context, n: int, path: str, milliseconds: int) -> int:
-    """Twice `n`, slowly; every millisecond of work is on record."""
+def double(ctx: Context, n: int, path: str, milliseconds: int, ballast: str = "") -> int:
+    """Twice `n`, slowly; every millisecond of work is on record. `ballast` only weighs."""
     trace(path, ctx.job_id, ctx.attempt, "begin")
     for _ in range(milliseconds):
         time.sleep(0.001)

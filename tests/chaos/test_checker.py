@@ -191,6 +191,10 @@ def _fall_behind(evidence: Evidence) -> None:
     evidence.feeds[0].finished = False
 
 
+def _stray(evidence: Evidence) -> None:
+    evidence.stray_payloads = 2
+
+
 def _corrupt(evidence: Evidence) -> None:
     evidence.integrity = "row 3 missing from index"
 
@@ -233,6 +237,7 @@ def _end_with_70(evidence: Evidence) -> None:
         (_reset, "reader 0 was reset 1 times"),
         (_fall_behind, "reader 0 never saw event 3"),
         (_corrupt, "integrity: row 3 missing"),
+        (_stray, "2 payloads belong to nobody"),
         (_refuse, "a: refused: HTTP 500"),
         (_end_with_70, "api ended with 70"),
     ],
