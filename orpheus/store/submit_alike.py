@@ -15,7 +15,7 @@ from orpheus.domain.event import STATE_EVENTS
 from orpheus.domain.job import JobState, NewJob
 from orpheus.store import queues
 from orpheus.store.staging import Staged
-from orpheus.store.submit import check_room
+from orpheus.store.submit import look
 from orpheus.store.transaction import Transaction
 
 # Rows of one INSERT. Bound values rather than a JSON array: SQLite would have to parse all of a
@@ -65,11 +65,13 @@ def submit_alike(
     assert job.unique_key is None
     assert job.ref is None
     assert not job.tags
-    check_room(tx, run.count, max_pending)
+    before = look(tx, job.queue)
+    before.check_room(run.count, max_pending)
     run_at = job.due_at(tx.now)
     state = JobState.SCHEDULED if run_at > tx.now else JobState.PENDING
-    first = tx.next_id("jobs")
-    queues.ensure(tx, [job.queue])
+    first = before.next_id
+    if before.queue is None:
+        queues.ensure(tx, [job.queue])
     if staged is None:
         last = _insert_jobs(tx, run, _INSERT, run.payloads, state, run_at)
     else:

@@ -39,11 +39,15 @@ def turn(
     give_back: Sequence[int],
     room: int,
     rng: Random,
+    due: bool = True,
 ) -> Turn:
-    """Settle `finished`, release the attempts in `give_back`, promote, and claim up to `room`."""
+    """Settle `finished`, release the attempts in `give_back`, promote, and claim up to `room`.
+
+    Not `due`: the caller knows that nothing is to be promoted.
+    """
     settled = settle(tx, finished, rng)
     if give_back:
         release(tx, worker.id, give_back)
-    promoted = promote(tx)
+    promoted = promote(tx) if due else 0
     claims, more = claim(tx, worker, room)
     return Turn(claims, settled, promoted, more or room <= 0)

@@ -40,6 +40,7 @@ _POLL_SECONDS = 2.0
 _STAGGER_SECONDS = 0.001
 _STAGGERED_SLOTS = 10
 _RETRY_SECONDS = 0.2
+_NEVER = 1 << 63
 _log = get_logger("worker.sync_lane")
 
 
@@ -68,6 +69,7 @@ class SyncLane:
     _finished: list[FinishedAttempt] = field(default_factory=list)
     _started: dict[int, Claim] = field(default_factory=dict)
     _give_back: list[int] = field(default_factory=list)
+    _nothing_due_before: int = 0
     _outbox: Outbox = field(init=False)
     _disk: Disk = field(init=False)
     _ringer: Ringer = field(init=False)
@@ -152,6 +154,7 @@ class SyncLane:
             return None
         for attempt_id in result.settled.lost:
             _log.warning("lease lost: the result was dropped", attempt_id=attempt_id)
+        self._nothing_due_before = 0
         self._finished.clear()
         self._started.clear()
         self._outbox.clear()
@@ -167,7 +170,8 @@ class SyncLane:
     def _write(self, batch: Batch, room: int) -> Turn:
         # A turn that only claims need not survive a power cut: its claimant does not either.
         with self.database.write(synced=bool(batch.finished)) as tx:
-            return turn(tx, self.worker, batch, self._give_back, room, self.rng)
+            due = self.clock.now() >= self._nothing_due_before
+            return turn(tx, self.worker, batch, self._give_back, room, self.rng, due)
 
     def _ring(self, result: Turn, batch: Batch) -> None:
         if result.more:
@@ -260,7 +264,13 @@ class SyncLane:
             self.stopping = True
         if self.bell.fileno() in ready:
             self.bell.drain()
-        return self._jobs_bell.fileno() in ready and self._jobs_bell.drain()
+            due = 0
+        called = self._jobs_bell.fileno() in ready and self._jobs_bell.drain()
+        if called:
+            # Whoever made an earlier one would have rung: the job we were called for need not wait
+            # until others have been searched for.
+            self._nothing_due_before = _NEVER if due is None else due
+        return called
 
     def _ring_maintenance(self) -> None:
         self._ringer.ring("maint-")

@@ -25,10 +25,10 @@ FROM bench_limits AS l
 """
 
 
-def _turn(tx: Transaction, worker, finished, give_back, room, rng) -> Turn:  # type: ignore[no-untyped-def]
+def _turn(tx: Transaction, worker, finished, *more) -> Turn:  # type: ignore[no-untyped-def]
     tx.connection.execute(_CHILDREN, (finished.ids,)).fetchall()
     tx.connection.execute(_LEFT).fetchall()
-    return turn(tx, worker, finished, give_back, room, rng)
+    return turn(tx, worker, finished, *more)
 
 
-sync_lane.turn = _turn  # type: ignore[attr-defined]
+sync_lane.turn = _turn  # type: ignore[attr-defined,assignment]

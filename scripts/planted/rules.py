@@ -387,8 +387,8 @@ BUGS = (
         "section 4",
         "Submits of one group do not count for each other.",
         "orpheus/store/submit.py",
-        "    waiting = _waiting(tx.connection) + tx.counters.waiting()\n",
-        "    waiting = _waiting(tx.connection)\n",
+        "    waiting += tx.counters.waiting()\n",
+        "",
         f"{_SUBMIT} -k earlier_submits",
     ),
 )
