@@ -55,6 +55,8 @@ class Loop:
             except StoreBusy as error:
                 # What was not written is still on the scoreboard or in memory: next time round.
                 _log.warning("the store is busy", error=str(error))
+                # Its turn may not have come: what is old must not be the reason to hurry.
+                self._retention.rest()
             self._sleep()
         self._finish()
 
@@ -102,9 +104,8 @@ class Loop:
             pause = _BUSY_NS
         if self._outboxes.waiting():
             pause = SETTLE_AFTER_NS
-        due = self._output.due()
-        if due is not None:
-            pause = min(pause, max(due - self._pool.clock.monotonic(), 0))
+        due = min(self._retention.due, self._output.due() or self._retention.due)
+        pause = min(pause, max(due - self._pool.clock.monotonic(), 0))
         bell, output = self._bell.fileno(), self._output.fileno()
         ready, _, _ = select.select([bell, output, self._lifeline], [], [], pause / SECOND_NS)
         if bell in ready:

@@ -11,6 +11,7 @@ import sqlite3
 from orpheus.clock import SystemClock
 
 _CHUNK = 100_000
+_EVENTS_KEPT = 1_000_000
 _COLUMNS = """type, queue, lane, state, priority, payload, max_retries, max_crashes, backoff_base,
     backoff_cap, timeout, created_at, run_at"""
 _VALUES = "0, '{\"n\":100}', 3, 3, 1000000, 300000000, 3600000000"
@@ -34,6 +35,7 @@ _EVENTS = """
 INSERT INTO events (at, event, job_id, type, queue, state, attempt, reason)
 SELECT finished_at, 'job.done', id, type, queue, 'done', 1, 'done' FROM jobs WHERE id > :after
 """
+_OLD_EVENTS = "DELETE FROM events WHERE seq <= (SELECT max(seq) FROM events) - :kept"
 _WAITING = f"""
 INSERT INTO jobs ({_COLUMNS})
 {_SERIES}
@@ -51,6 +53,7 @@ def fill_done(connection: sqlite3.Connection, n: int) -> None:
         connection.execute(_DONE, {"n": chunk, "at": at})
         connection.execute(_ATTEMPTS, {"after": after})
         connection.execute(_EVENTS, {"after": after})
+        connection.execute(_OLD_EVENTS, {"kept": _EVENTS_KEPT})
         _count(connection, "done", chunk)
         connection.execute("COMMIT")
         n -= chunk

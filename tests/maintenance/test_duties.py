@@ -15,7 +15,6 @@ from orpheus.domain.outcome import FinishedAttempt
 from orpheus.ipc.output import encode_record, write_record
 from orpheus.maintenance.output import Output
 from orpheus.maintenance.renewals import Renewals
-from orpheus.maintenance.retention import Retention
 from orpheus.store import control
 from tests.support.pools import PoolBench, begin, done
 
@@ -139,25 +138,3 @@ def test_output_is_stored_with_its_job_and_only_the_latest_progress_counts(
     assert json.loads(progress)["message"] == "step 2"
     events = bench.query("SELECT count(*) FROM events WHERE event = 'job.progress'")
     assert events == [(1,)]
-
-
-def test_retention_forgets_what_ended_long_ago_in_small_steps(bench: PoolBench) -> None:
-    bench.submit(250)
-    pool = bench.pool()
-    lane = bench.lane(pool, lambda claim: done(claim, bench), room=250)
-    result = lane._turn(250)
-    assert result is not None
-    lane._work(deque(result.claims))
-    lane._turn(0)
-    retention = Retention(pool)
-    retention.run()
-    assert bench.query("SELECT count(*) FROM jobs") == [(250,)]
-
-    bench.clock.ahead += (bench.settings.keep_done_days + 1) * 86_400
-    retention.run()
-    ((left,),) = bench.query("SELECT count(*) FROM jobs")
-    assert 0 < left < 250
-    retention.run()
-    assert bench.query("SELECT count(*) FROM jobs") == [(0,)]
-    assert bench.query("SELECT count(*) FROM attempts") == [(0,)]
-    assert bench.query("SELECT sum(n) FROM counters") == [(0,)]

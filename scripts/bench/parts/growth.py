@@ -7,6 +7,7 @@ complete HTML; its script and style are the same whatever the size.
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -62,6 +63,8 @@ def _fill(folder: Path, state: str, n: int) -> None:
             fill_waiting(connection, state, n)
     finally:
         connection.close()
+    # Else the kernel writes it back for a minute, beside what is measured.
+    os.sync()
 
 
 def _measure(run: Run, folder: Path, subject: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from bench.bare_server import bare_server
@@ -33,9 +34,10 @@ def run(run: Run) -> None:
     with run.scratch("latency") as folder:
         system = Orpheus(folder)
         with system.api(), system.pool(), bare_server(folder) as bare:
-            exchange, bare_exchange = Exchange(system.port), Exchange(bare)
             for _ in range(run.rounds):
-                _note(run, _HTTP, measured(system, lambda: submit_stamp(exchange), times))
+                # Anew each round: the server lets go of connections that are quiet for seconds.
+                exchange, bare_exchange = Exchange(system.port), Exchange(bare)
+                _note(run, _HTTP, measured(system, partial(submit_stamp, exchange), times))
                 with store(system.settings) as database:
 
                     def direct() -> None:
@@ -44,8 +46,8 @@ def run(run: Run) -> None:
 
                     _note(run, _DIRECT, measured(system, direct, times))
                 _note(run, _FLOOR, _floor(folder, bare_exchange, times))
-            exchange.close()
-            bare_exchange.close()
+                exchange.close()
+                bare_exchange.close()
 
 
 def submit_stamp(exchange: Exchange) -> None:
