@@ -18,6 +18,8 @@ import structlog
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 # What a pipe takes in one piece (POSIX): longer lines of several processes could mix.
 _MAX_LINE = 4096
+# Text that no line is too long for.
+_SHORT = 32
 _SECRETS = ("password", "token", "secret", "authorization", "cookie", "api_key")
 
 dropped_lines = 0
@@ -68,7 +70,7 @@ def configure(program: str, format_: str = "auto", level: str = "info") -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            renderer,
+            _fitting(renderer),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS.get(level.lower(), 20)),
         logger_factory=lambda *_: sink,
@@ -99,6 +101,31 @@ def _is_terminal(descriptor: int) -> bool:
         return os.isatty(descriptor) and sys.stderr is not None
     except OSError:
         return False
+
+
+def _fitting(render: structlog.typing.Processor) -> structlog.typing.Processor:
+    """Shorten the longest text of a line until it fits, so that JSON stays JSON.
+
+    Of a traceback the end is kept, which names the error, of everything else the beginning.
+    """
+
+    def rendered(
+        logger: Any, name: str, event: structlog.typing.EventDict
+    ) -> structlog.typing.ProcessorReturnValue:
+        while True:
+            line = render(logger, name, dict(event))
+            if not isinstance(line, str) or len(line.encode("utf-8", "replace")) < _MAX_LINE:
+                return line
+            longest = max(event, key=lambda key: len(str(event[key])))
+            text = str(event[longest])
+            if len(text) <= _SHORT:
+                return line
+            kept = len(text) * 3 // 4
+            event[longest] = (
+                f"... {text[-kept:]}" if longest == "exception" else f"{text[:kept]} ..."
+            )
+
+    return rendered
 
 
 def _redact(

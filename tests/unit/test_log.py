@@ -96,7 +96,47 @@ def test_what_json_cannot_say_is_said_somehow() -> None:
 def test_a_long_line_is_cut() -> None:
     with pipe() as (reader, writer), errors_to(writer):
         log.configure("test", "json")
-        log.get_logger("here").info("x" * 10_000)
+        log.get_logger("here").info("x" * 10_000, job=7)
+        data = os.read(reader, 1 << 16)
+    assert len(data) <= 4096
+    line = json.loads(data)
+    assert line["job"] == 7
+    assert str(line["event"]).endswith("xxx ...")
+    assert len(str(line["event"])) > 2000
+
+
+def test_a_long_traceback_still_names_its_error() -> None:
+    def fail() -> None:
+        try:
+            raise KeyError("k" * 8000)
+        except KeyError as error:
+            raise ValueError("ä" * 300) from error
+
+    with pipe() as (reader, writer), errors_to(writer):
+        log.configure("test", "json")
+        try:
+            fail()
+        except ValueError:
+            log.get_logger("here").exception("it failed", url="u" * 500)
+        data = os.read(reader, 1 << 16)
+    assert len(data) <= 4096
+    line = json.loads(data)
+    assert line["exception"].startswith("... ")
+    assert line["exception"].endswith(f"ValueError: {'ä' * 300}")
+    assert (line["event"], line["url"]) == ("it failed", "u" * 500)
+
+
+def test_what_is_long_in_many_places_fits_too() -> None:
+    many: dict[str, object] = {f"value_{n}": ["x" * 10_000, n] for n in range(30)}
+    (line,) = lines_of(("hello", many))
+    assert line["event"] == "hello"
+    assert all(str(line[name]).startswith("['xxx") for name in many)
+
+
+def test_what_is_no_end_of_values_is_cut_somewhere() -> None:
+    with pipe() as (reader, writer), errors_to(writer):
+        log.configure("test", "json")
+        log.get_logger("here").info("hello", **{f"value_{n}": n for n in range(1000)})
         data = os.read(reader, 1 << 16)
     assert len(data) <= 4096
     assert data.endswith(b"...\n")
