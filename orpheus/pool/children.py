@@ -11,6 +11,7 @@ import signal
 from dataclasses import dataclass
 from enum import StrEnum
 
+from orpheus.clock import SECOND_NS
 from orpheus.ipc.process import SHOW_STACK
 from orpheus.ipc.scoreboard import Slot
 
@@ -18,6 +19,8 @@ _HAS_WAITID = hasattr(os, "waitid")
 # The innermost frames; further out is the pool itself.
 _STACK_LINES = 15
 _STACK_BYTES = 1 << 14
+# How long a worker has to say where it is. It needs microseconds, and a processor.
+ANSWER_NS = SECOND_NS // 4
 
 
 class Role(StrEnum):
@@ -32,6 +35,7 @@ class Sentence:
 
     attempt: int
     why: int
+    since: int
     stopping: bool = False
 
 
@@ -50,6 +54,7 @@ class Child:
     stopped_since: int | None = None
     late_since: int | None = None  # when its start had taken too long
     sentence: Sentence | None = None
+    killed: bool = False
     soft_stopped: int = 0  # the attempt it was last told to stop
     soft_stopped_at: int = 0
     soft_stopped_since: int = 0
@@ -103,6 +108,10 @@ class Child:
             os.ftruncate(self.stack_fd, 0)
         self.send(SHOW_STACK)
 
+    def has_answered(self) -> bool:
+        """Whether it said where it is, or has nothing to say it into."""
+        return self.stack_fd < 0 or os.fstat(self.stack_fd).st_size > 0
+
     def stack(self) -> str:
         """Where it said it was; empty where it said nothing."""
         if self.stack_fd < 0:
@@ -119,6 +128,7 @@ class Child:
         if self.slot is not None:
             self.slot.killed_for = self.slot.armed if attempt is None else attempt
             self.slot.killed_why = why
+        self.killed = True
         self.send(signal.SIGKILL)
 
     def _look_with_waitpid(self, now: int) -> bool:

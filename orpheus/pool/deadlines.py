@@ -15,7 +15,7 @@ from orpheus.clock import SECOND_NS
 from orpheus.ipc.process import SOFT_STOP
 from orpheus.ipc.scoreboard import CANCELLED, TIMED_OUT
 from orpheus.log import get_logger
-from orpheus.pool.children import Child, Sentence
+from orpheus.pool.children import ANSWER_NS, Child, Sentence
 
 _REPEAT = SECOND_NS
 
@@ -24,9 +24,9 @@ _log = get_logger("pool.deadlines")
 
 def enforce(child: Child, now: int, grace: int) -> None:
     """Do to a worker what its attempt's deadline, or a request to cancel it, asks for now."""
-    _carry_out(child)
+    _carry_out(child, now)
     slot = child.slot
-    if slot is None or child.sentence is not None:
+    if slot is None or child.sentence is not None or child.killed:
         return
     attempt = slot.armed
     deadline = slot.deadline_mono
@@ -39,9 +39,9 @@ def enforce(child: Child, now: int, grace: int) -> None:
     if overdue:
         slot.timeout = attempt
     if overdue and now >= deadline + grace:
-        _begin(child, attempt, TIMED_OUT)
+        _begin(child, attempt, TIMED_OUT, now)
     elif cancelled and asked and now >= child.soft_stopped_since + grace:
-        _begin(child, attempt, CANCELLED)
+        _begin(child, attempt, CANCELLED, now)
     elif overdue or cancelled:
         _soft_stop(child, attempt, now)
 
@@ -55,18 +55,20 @@ def _soft_stop(child: Child, attempt: int, now: int) -> None:
     child.send(SOFT_STOP)
 
 
-def _begin(child: Child, attempt: int, why: int) -> None:
-    child.sentence = Sentence(attempt, why)
-    # A process that is stopped says nothing, so the stop comes a tick later.
+def _begin(child: Child, attempt: int, why: int, now: int) -> None:
+    child.sentence = Sentence(attempt, why, now)
+    # A process that is stopped says nothing, so the stop comes when it has answered.
     child.ask_where()
 
 
-def _carry_out(child: Child) -> None:
+def _carry_out(child: Child, now: int) -> None:
     """Finish a forced kill, if one is under way and the child has been reported stopped."""
     sentence, slot = child.sentence, child.slot
     if sentence is None or slot is None:
         return
     if not sentence.stopping:
+        if not child.has_answered() and now - sentence.since < ANSWER_NS:
+            return
         sentence.stopping = True
         child.send(signal.SIGSTOP)
         return

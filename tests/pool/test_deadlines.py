@@ -14,7 +14,7 @@ import pytest
 
 from orpheus.ipc.process import fork
 from orpheus.ipc.scoreboard import CANCELLED, TIMED_OUT, Scoreboard, Slot
-from orpheus.pool.children import Child, Role
+from orpheus.pool.children import ANSWER_NS, Child, Role
 from orpheus.pool.deadlines import enforce
 from tests.pool.harness import StartPool
 from tests.support.processes import alive, stopped
@@ -155,6 +155,47 @@ def test_a_worker_whose_attempt_ended_in_time_goes_on(tmp_path: Path) -> None:
         eventually(lambda: not stopped(child.pid))
         assert alive(child.pid)
         assert slot.killed_for == slot.killed_why == 0
+
+
+def test_it_is_not_stopped_before_it_has_said_where_it_is(tmp_path: Path) -> None:
+    """A processor comes late on a busy machine, and a stop is obeyed before the question."""
+    with _worker(tmp_path, lambda _slot: pause()) as (child, slot):
+        child.stack_fd = os.memfd_create("stack")
+        slot.deadline_mono = 1
+        slot.armed = 5
+        now = time.monotonic_ns()
+        enforce(child, now, grace=0)
+        assert child.sentence is not None
+        enforce(child, now + ANSWER_NS // 2, grace=0)
+        assert not child.sentence.stopping
+        os.write(child.stack_fd, b"line 7 in somewhere\n")
+        enforce(child, now + ANSWER_NS // 2, grace=0)
+        assert child.sentence.stopping
+        assert child.stack() == "line 7 in somewhere"
+
+
+def test_and_one_that_never_says_is_stopped_all_the_same(tmp_path: Path) -> None:
+    with _worker(tmp_path, lambda _slot: pause()) as (child, slot):
+        child.stack_fd = os.memfd_create("stack")
+        slot.deadline_mono = 1
+        slot.armed = 5
+        now = time.monotonic_ns()
+        enforce(child, now, grace=0)
+        enforce(child, now + ANSWER_NS, grace=0)
+        eventually(lambda: child.look(time.monotonic_ns()) or child.stopped_since)
+        enforce(child, now + ANSWER_NS, grace=0)
+        assert slot.killed_for == 5
+
+
+def test_it_is_killed_once(tmp_path: Path) -> None:
+    """Dying takes a while on a busy machine; its attempt stays overdue meanwhile."""
+    with _worker(tmp_path, lambda _slot: pause()) as (child, slot):
+        slot.deadline_mono = 1
+        slot.armed = 5
+        child.kill(TIMED_OUT, 5)
+        enforce(child, time.monotonic_ns(), grace=0)
+        assert child.sentence is None
+        assert slot.timeout == 0
 
 
 def test_no_verdict_before_the_stop_is_reported(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from orpheus.clock import SECOND_NS
-from orpheus.pool.children import Child, Role
+from orpheus.ipc.process import SHOW_STACK
+from orpheus.pool.children import ANSWER_NS, Child, Role
 from orpheus.pool.crew import _record
+from orpheus.pool.lateness import end_late_start
 from orpheus.pool.restarts import Restarts
 from tests.pool.harness import StartPool
 from tests.support.system import System
@@ -66,3 +68,13 @@ def test_a_handler_module_that_hangs_is_shown_in_the_log(tmp_path: Path) -> None
         assert system.log().count("line 7 in <module>") == 1
     finally:
         system.stop()
+
+
+def test_a_late_start_is_ended_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dying takes a while on a busy machine."""
+    sent: list[int] = []
+    monkeypatch.setattr(Child, "send", lambda _, number: sent.append(number))
+    child = Child(Role.WORKER, 1, 0, 0)
+    for now in range(0, 20 * ANSWER_NS, ANSWER_NS // 4):
+        end_late_start(child, now, limit=2 * ANSWER_NS)
+    assert sent == [SHOW_STACK, signal.SIGKILL]
