@@ -5,6 +5,7 @@ Used by control.py only. It knows supervisord and processes, and nothing of jobs
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -131,7 +132,8 @@ class Supervision:
         except (OSError, http.client.HTTPException, xmlrpc.client.Error):
             if pid is None:
                 return False
-            os.kill(pid, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
         if pid is None:
             return True
         deadline = time.monotonic() + patience
@@ -139,7 +141,8 @@ class Supervision:
         while _is_supervisord(pid) and time.monotonic() < deadline:
             time.sleep(0.05)
         if _is_supervisord(pid):
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         return True
 
     def sweep(self, patience: float) -> int:
@@ -156,7 +159,9 @@ class Supervision:
                     found.add(pid)
                     if pid not in signalled:
                         signalled.add(pid)
-                        signal.pidfd_send_signal(descriptor, signal_number)
+                        # It may have ended since it was looked at.
+                        with contextlib.suppress(ProcessLookupError):
+                            signal.pidfd_send_signal(descriptor, signal_number)
                     os.close(descriptor)
                 if time.monotonic() > deadline:
                     break
