@@ -80,14 +80,12 @@ def stage(database: Database, payloads: Sequence[str], timeout: float | None = N
 
 def discard(database: Database, staged: Staged, timeout: float | None = None) -> None:
     """Delete what no job uses; what cannot be deleted now is left to retention."""
-    # All of it is used or none is.
-    used = "SELECT NOT EXISTS (SELECT 1 FROM staged WHERE first = ?)"
-    if not staged.parts or database.connection.execute(used, staged.parts[-1][:1]).fetchone()[0]:
-        return
     try:
         for part in staged.parts:
             with database.write(timeout, synced=False) as tx:
-                _delete(tx, part)
+                if not _delete(tx, part):
+                    # All of it is used, or none is.
+                    return
             database.log.tend(timeout, at_once=True)
     except StoreBusy:
         pass
@@ -103,10 +101,12 @@ def delete_given_up(tx: Transaction) -> None:
         _delete(tx, part)
 
 
-def _delete(tx: Transaction, part: tuple[int, int]) -> None:
-    # A part without its row belongs to jobs.
-    if tx.connection.execute("DELETE FROM staged WHERE first = ?", part[:1]).rowcount:
-        tx.connection.execute("DELETE FROM payloads WHERE id BETWEEN ? AND ?", part)
+def _delete(tx: Transaction, part: tuple[int, int]) -> bool:
+    """Delete a part; False where its row is gone, so that it belongs to jobs or is gone, too."""
+    if not tx.connection.execute("DELETE FROM staged WHERE first = ?", part[:1]).rowcount:
+        return False
+    tx.connection.execute("DELETE FROM payloads WHERE id BETWEEN ? AND ?", part)
+    return True
 
 
 def _parts(payloads: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -21,8 +21,8 @@ BUGS = (
         "ADR 0021",
         "What is deleted as given up may have jobs by now.",
         "orpheus/store/staging.py",
-        'if tx.connection.execute("DELETE FROM staged WHERE first = ?", part[:1]).rowcount:',
-        'if tx.connection.execute("DELETE FROM staged WHERE first = ?", part[:1]):',
+        'if not tx.connection.execute("DELETE FROM staged WHERE first = ?", part[:1]).rowcount:',
+        'if not tx.connection.execute("DELETE FROM staged WHERE first = ?", part[:1]):',
         f"{_STAGING} -k of_jobs",
     ),
     Bug(
