@@ -24,7 +24,9 @@ LAST_RESORT_PAGES = 16_000
 # What is left of the log's file when it begins anew: writing over it is cheaper than extending it.
 KEPT_BYTES = 16 * _MIB
 
-_CHECKPOINT_AT = 4 * _MIB
+_CHECKPOINT_AT = 8 * _MIB
+# In the middle of writing a lot: the hold is as long as the log, and others wait for their turn.
+_CHECKPOINT_SOON = 4 * _MIB
 # After a checkpoint that readers kept from ending: when it is worth another.
 _CHECKPOINT_AGAIN = 4 * _MIB
 # Readers overlap all the time: the log will not begin anew by itself.
@@ -92,7 +94,8 @@ class WriteAheadLog:
         self._look_after = now + _LOOK_EACH_NS
         # Two short reads in most cases: each gives up the interpreter to the threads of a user.
         page = self._page_size()
-        if not page or not self._reaches(_CHECKPOINT_AT // page, page):
+        at = _CHECKPOINT_SOON if at_once else _CHECKPOINT_AT
+        if not page or not self._reaches(at // page, page):
             self._copied = 0
             return
         used = self.used()
