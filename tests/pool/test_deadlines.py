@@ -157,14 +157,21 @@ def test_a_worker_whose_attempt_ended_in_time_goes_on(tmp_path: Path) -> None:
         assert slot.killed_for == slot.killed_why == 0
 
 
-def test_it_is_not_stopped_before_it_has_said_where_it_is(tmp_path: Path) -> None:
-    """A processor comes late on a busy machine, and a stop is obeyed before the question."""
-    with _worker(tmp_path, lambda _slot: pause()) as (child, slot):
+@contextmanager
+def _asked_where(folder: Path) -> Iterator[tuple[Child, Slot, int]]:
+    """A worker whose attempt 5 is to be ended by force, and when that began."""
+    with _worker(folder, lambda _slot: pause()) as (child, slot):
         child.stack_fd = os.memfd_create("stack")
         slot.deadline_mono = 1
         slot.armed = 5
         now = time.monotonic_ns()
         enforce(child, now, grace=0)
+        yield child, slot, now
+
+
+def test_it_is_not_stopped_before_it_has_said_where_it_is(tmp_path: Path) -> None:
+    """A processor comes late on a busy machine, and a stop is obeyed before the question."""
+    with _asked_where(tmp_path) as (child, _, now):
         assert child.sentence is not None
         enforce(child, now + ANSWER_NS // 2, grace=0)
         assert not child.sentence.stopping
@@ -175,12 +182,7 @@ def test_it_is_not_stopped_before_it_has_said_where_it_is(tmp_path: Path) -> Non
 
 
 def test_and_one_that_never_says_is_stopped_all_the_same(tmp_path: Path) -> None:
-    with _worker(tmp_path, lambda _slot: pause()) as (child, slot):
-        child.stack_fd = os.memfd_create("stack")
-        slot.deadline_mono = 1
-        slot.armed = 5
-        now = time.monotonic_ns()
-        enforce(child, now, grace=0)
+    with _asked_where(tmp_path) as (child, slot, now):
         enforce(child, now + ANSWER_NS, grace=0)
         eventually(lambda: child.look(time.monotonic_ns()) or child.stopped_since)
         enforce(child, now + ANSWER_NS, grace=0)
