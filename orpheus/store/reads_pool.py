@@ -16,7 +16,7 @@ import aiosqlite
 import anyio
 
 from orpheus.errors import StoreBusy, StoreFailed
-from orpheus.store.database import readonly_uri
+from orpheus.store.database import close, connect_readonly, readonly_uri
 
 _PRAGMAS = (
     "PRAGMA query_only = ON",
@@ -55,6 +55,8 @@ class ReadPool:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> ReadPool:
+        # Where it cannot be opened, aiosqlite's thread would still answer when the loop is closed.
+        close(connect_readonly(self._path))
         async with AsyncExitStack() as stack:
             for _ in range(self._size):
                 connection = await stack.enter_async_context(

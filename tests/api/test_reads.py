@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -259,3 +261,23 @@ async def test_a_missing_database_is_not_created(tmp_path: Path) -> None:
             pass
     assert not missing.exists()
     eventually(lambda: len(os.listdir("/proc/self/task")) <= threads)
+
+
+def test_one_that_cannot_be_opened_leaves_no_thread_that_outlives_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would answer a loop that is closed: a traceback in the log of an API that is refused."""
+    ended: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", lambda how: ended.append(how.exc_value))
+
+    async def open_it() -> None:
+        async with ReadPool(tmp_path / "orpheus.db"):
+            pass
+
+    before = set(threading.enumerate())
+    for _ in range(20):
+        with pytest.raises(StoreFailed, match="unable to open"):
+            asyncio.run(open_it())
+    for thread in set(threading.enumerate()) - before:
+        thread.join(5)
+    assert ended == []
