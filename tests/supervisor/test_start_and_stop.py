@@ -107,8 +107,12 @@ def test_stop_ends_what_a_job_started(make_checkout: MakeCheckout, tmp_path: Pat
     with checkout.client() as client:
         client.submit("leaves_things_behind", {"flag": str(flag)})
         eventually(flag.exists, timeout=20)
-    sleeping = [command for command in checkout.processes().values() if "sleep 60" in command]
-    assert len(sleeping) == 3
+
+    def sleeping() -> int:
+        return sum("sleep 60" in command for command in checkout.processes().values())
+
+    # The third is started after the flag is there.
+    eventually(lambda: sleeping() == 3, timeout=20)
     assert checkout.stop().returncode == 0
     assert checkout.processes() == {}
 
