@@ -110,8 +110,10 @@ class Spawner:
                 close_in_forks(descriptor)
             return main()
 
+        # Before it: the child may beat while we wait for a processor.
+        since = self._spec.clock.monotonic()
         pid = fork(child_main, close=unwanted)
-        return Child(role, pid, start_time(pid) or 0, self._spec.clock.monotonic())
+        return Child(role, pid, start_time(pid) or 0, since)
 
     def _of_the_master(self, siblings: Iterable[Child]) -> tuple[int, ...]:
         """What belongs to the master alone."""

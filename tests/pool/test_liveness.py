@@ -6,11 +6,13 @@ import os
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from orpheus.clock import SECOND_NS
+from orpheus.clock import SECOND_NS, SystemClock
 from orpheus.ipc.scoreboard import STUCK, Scoreboard
+from orpheus.pool import spawn
 from orpheus.pool.children import Child, Role
 from orpheus.pool.liveness import Liveness
 from tests.pool.harness import StartPool
@@ -87,3 +89,20 @@ def test_the_beat_of_a_predecessor_is_not_its_own(tmp_path: Path) -> None:
         assert not child.ready
         assert unharmed(pid)
     board.close()
+
+
+def test_a_beat_between_the_fork_and_the_masters_next_step_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The master may have to wait for a processor there."""
+    beats: list[int] = []
+
+    def fork_and_wait(*_: object, **__: object) -> int:
+        beats.append(time.monotonic_ns())
+        return os.getpid()
+
+    monkeypatch.setattr(spawn, "fork", fork_and_wait)
+    spawner = object.__new__(spawn.Spawner)
+    spawner._spec = SimpleNamespace(clock=SystemClock())  # type: ignore[assignment]
+    child = spawner._start(Role.MAINTENANCE, lambda: 0, (), ())
+    assert child.since <= beats[0]

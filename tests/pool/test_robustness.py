@@ -56,7 +56,7 @@ def test_a_step_that_fails_for_a_while_leaves_the_pool_whole(
         )
     try:
         workers = tmp_path / "workers"
-        eventually(workers.exists)
+        eventually(lambda: workers.exists() and workers.read_text().endswith("\n"))
         (tmp_path / "break").touch()
         if target in ("fork", "Crew.bury", "Crew.refill"):
             os.kill(_last_pid(workers), signal.SIGKILL)
@@ -93,7 +93,7 @@ def test_a_full_log_pipe_does_not_stop_the_master(start_pool: StartPool, tmp_pat
     )
     try:
         workers = tmp_path / "workers"
-        eventually(workers.exists)
+        eventually(lambda: workers.exists() and workers.read_text().endswith("\n"))
         first = _last_pid(workers)
         os.kill(first, signal.SIGKILL)
         eventually(lambda: _last_pid(workers) != first)
