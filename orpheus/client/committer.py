@@ -29,7 +29,6 @@ from orpheus.settings import Settings, make_data_folders
 from orpheus.store import also
 from orpheus.store.admission import Admission
 from orpheus.store.database import Database
-from orpheus.store.idempotency import is_kept
 from orpheus.store.migrate import migrate
 from orpheus.store.staging import LARGE, discard, stage
 
@@ -201,10 +200,8 @@ class Committer:
         database.log.tend()
 
     def _write_large(self, database: Database, order: Order, group: Group) -> None:
-        connection = database.connection
-        kept = order.key is not None and is_kept(connection, order.key)
         with database.large():
-            if not kept and self._admission.would_take(connection, order.count):
+            if self._admission.would_write(database.connection, order.count, order.key):
                 order.staged = stage(database, order.payloads)
             group.run(self._waiting(alone=group.alone))
             if order.staged is not None:

@@ -16,7 +16,7 @@ from orpheus.store import also
 from orpheus.store.idempotency import IdempotencyKey
 from orpheus.store.staging import Staged
 from orpheus.store.submit import Submitted
-from orpheus.store.submit_alike import Run
+from orpheus.store.submit_alike import Run, payloads_of
 
 Item = dict[str, Any]
 """What became of one job of a submit, as POST /jobs/batch answers it."""
@@ -58,7 +58,7 @@ class Order:
         want_row: bool = False,
     ) -> None:
         self.jobs = jobs
-        self.payloads = jobs.payloads if isinstance(jobs, Run) else [job.payload for job in jobs]
+        self.payloads = payloads_of(jobs)
         self.count = len(self.payloads)
         self.size = sum(map(len, self.payloads))
         self.staged: Staged | None = None

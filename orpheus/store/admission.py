@@ -14,6 +14,7 @@ from pathlib import Path
 from orpheus.clock import SECOND_NS, Clock
 from orpheus.errors import RequestError
 from orpheus.settings import Settings
+from orpheus.store.idempotency import IdempotencyKey, is_kept
 from orpheus.store.submit import QueueFull, has_room
 
 # Below this nobody claims either: what is left is for the results of what runs.
@@ -70,8 +71,15 @@ class Admission:
         """How many jobs may wait; fewer from when the queue was full until there is room again."""
         return int(self._max_pending * _REOPEN_QUEUE) if self._full else self._max_pending
 
-    def would_take(self, connection: sqlite3.Connection, jobs: int) -> bool:
-        """Whether so many would be let in now: a look outside the gate, without a promise."""
+    def would_write(
+        self, connection: sqlite3.Connection, jobs: int, key: IdempotencyKey | None
+    ) -> bool:
+        """Whether so many new jobs would be written now: neither refused nor known already.
+
+        A look outside the gate, without a promise.
+        """
+        if key is not None and is_kept(connection, key):
+            return False
         return not self._disk.is_low() and has_room(connection, jobs, self.max_pending)
 
     def check_disk(self) -> None:

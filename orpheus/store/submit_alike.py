@@ -52,6 +52,11 @@ class Run:
     count: int
 
 
+def payloads_of(jobs: Sequence[NewJob] | Run) -> Sequence[str]:
+    """The payloads of jobs, in order."""
+    return jobs.payloads if isinstance(jobs, Run) else [job.payload for job in jobs]
+
+
 def submit_alike(
     tx: Transaction, run: Run, max_pending: int, staged: Staged | None = None
 ) -> tuple[int, JobState]:

@@ -32,11 +32,11 @@ from orpheus.settings import Settings
 from orpheus.store import control, queues
 from orpheus.store.admission import Admission
 from orpheus.store.database import Database
-from orpheus.store.idempotency import IdempotencyKey, is_kept, recall, remember
+from orpheus.store.idempotency import IdempotencyKey, recall, remember
 from orpheus.store.migrate import migrate
 from orpheus.store.staging import LARGE, Staged, discard, stage
 from orpheus.store.submit import Submitted, submit
-from orpheus.store.submit_alike import Run, submit_alike
+from orpheus.store.submit_alike import Run, payloads_of, submit_alike
 from orpheus.store.transaction import Transaction
 
 GATE_TIMEOUT = 2.0
@@ -163,14 +163,10 @@ class _Group:
         _, verb, args = frame
         if verb not in _SUBMITS:
             return None
-        payloads = _payloads(args)
+        payloads = payloads_of(args["run" if verb == "submit_alike" else "jobs"])
         if sum(map(len, payloads)) <= LARGE:
             return None
-        connection = self._database.connection
-        key = _key(args)
-        if key is not None and is_kept(connection, key):
-            return None
-        if not self._admission.would_take(connection, len(payloads)):
+        if not self._admission.would_write(self._database.connection, len(payloads), _key(args)):
             return None
         return stage(self._database, payloads, GATE_TIMEOUT)
 
@@ -314,11 +310,6 @@ def _decoded(frame: Frame) -> Frame:
         run = Run(NewJob.from_wire(args["job"]), args["payloads"], args["count"])
         return id_, verb, {"run": run}
     return frame
-
-
-def _payloads(args: dict[str, Any]) -> Sequence[str]:
-    run: Run | None = args.get("run")
-    return run.payloads if run is not None else [job.payload for job in args["jobs"]]
 
 
 def _key(args: dict[str, Any]) -> IdempotencyKey | None:

@@ -74,7 +74,7 @@ def test_one_that_is_refused_leaves_nothing(
         client.submit_many(large())
     assert folder.rows("SELECT seq FROM sqlite_sequence WHERE name = 'payloads'") == []
     # There seemed to be room when it was begun.
-    monkeypatch.setattr(Admission, "would_take", lambda *_: True)
+    monkeypatch.setattr(Admission, "would_write", lambda *_: True)
     with pytest.raises(RequestError, match="20 may"):
         client.submit_many(large())
     eventually(lambda: staged(folder) == (0, 0, 0))
